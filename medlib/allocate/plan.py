@@ -1,0 +1,164 @@
+"""Solve a problem and hand back the plan as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pulp
+
+from medlib.allocate.model import Model
+from medlib.allocate.problem import Problem
+from medlib.errors import MedlibError
+
+#: Amounts below this are rounding noise of the solver.
+NOISE = 1e-6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An optimal plan.
+
+    Parameters
+    ----------
+    problem : Problem
+        The question it answers.
+    model : Model
+        The solved PuLP model.
+    objective : float
+        Cost points.
+    moves : pandas.DataFrame
+        The `moves` table.
+    surge : pandas.DataFrame
+        The `surge_plan` table.
+    short : numpy.ndarray
+        Shape (S, I, R, T): units short.
+    duals : dict of str to float
+        Dual of every row by name; 0 for a plan in whole units, which has none.
+    """
+
+    problem: Problem
+    model: Model
+    objective: float
+    moves: pd.DataFrame
+    surge: pd.DataFrame
+    short: np.ndarray
+    duals: dict[str, float]
+
+    @property
+    def mean_short(self) -> np.ndarray:
+        """Shape (I, R, T): units short averaged over the scenarios."""
+        return np.tensordot(self.problem.weights, self.short, 1)
+
+    @property
+    def weighted_shortage(self) -> float:
+        """Expected unit-days short over all resources, weighted by the resources' shortage weights."""
+        weights = np.array([self.problem.shortage_weight[name] for name in self.problem.names])
+        return float(self.mean_short.sum(axis=(0, 2)) @ weights)
+
+    def price_capacity(self) -> pd.DataFrame:
+        """Value of one more unit throughout the horizon, read off the duals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            site, resource, saves: weighted unit-days of shortage (and costs in their terms) saved by one more unit; for a
+            drug by one more unit on hand at the start. A dual holds for a small change only and need not be unique.
+        """
+        problem, model = self.problem, self.model
+        rows = []
+        for site in model.sites:
+            for resource, name in enumerate(problem.names):
+                if resource in model.beds:
+                    value = problem.occupancy[resource] * sum(
+                        self.duals[f"usable_{scenario}_{site}_{resource}_{period}"]
+                        for scenario in model.scenarios for period in model.periods)
+                elif resource in model.units:
+                    # One more unit throughout enters the balance of the first period only and then stays.
+                    value = self.duals[f"present_{site}_{resource}_0"]
+                else:
+                    value = sum(self.duals[f"stock_{scenario}_{site}_{resource}_{model.periods[-1]}_0"]
+                                for scenario in model.scenarios)
+                rows.append((problem.sites[site], name, -value / problem.rules.shortage_cost))
+        return pd.DataFrame(rows, columns=["site", "resource", "saves"])
+
+
+def solve(problem: Problem) -> Plan:
+    """Find an optimal plan with PuLP on HiGHS.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    MedlibError
+        HiGHS did not prove an optimum; the message gives its status.
+    """
+    return read_plan(Model(problem))
+
+
+def read_plan(model: Model) -> Plan:
+    """Solve a model, to which rows may have been added by hand, and read the plan."""
+    problem, gap = model.problem, 1e-4 if model.problem.rules.integer else None
+    outcome = model.lp.solve(pulp.HiGHS(msg=False, gapRel=gap, threads=1))
+    # PuLP 4 returns statistics, PuLP 3.3 a number.
+    status = getattr(outcome, "status_str", None) or pulp.LpStatus[outcome]
+    if status != "Optimal":
+        raise MedlibError(f"The allocation has no optimal plan: the solver says {status!r}. Look at the rules added by hand "
+                          "first; without them shortage is always allowed and a plan exists.")
+    short = np.zeros(problem.demand.shape)
+    for key, variable in model.short.items():
+        short[key] = max(variable.varValue or 0.0, 0.0)
+    return Plan(problem=problem, model=model, objective=float(pulp.value(model.lp.objective)), moves=_read_moves(model),
+                surge=_read_surge(model), short=np.where(short < NOISE, 0.0, short),
+                duals={row.name: float(row.pi or 0.0) for row in _list_rows(model.lp)})
+
+
+def _list_rows(lp: pulp.LpProblem) -> list:
+    rows = lp.constraints() if callable(lp.constraints) else lp.constraints
+    return list(rows.values()) if hasattr(rows, "values") else list(rows)
+
+
+def solve_lexicographic(problem: Problem) -> Plan:
+    """Find a plan of least shortage and, among those, of least cost.
+
+    Used for perfect foresight, below which no policy's shortage can lie. Shortage is made dear enough that no saving of
+    moves or surge pays for it.
+    """
+    return solve(replace(problem, rules=replace(problem.rules, shortage_cost=1e5)))
+
+
+def _read_moves(model: Model) -> pd.DataFrame:
+    problem = model.problem
+    amounts: dict[tuple[int, int, int], float] = {key: variable.varValue or 0.0 for key, variable in model.move.items()}
+    for (link, drug, _, period), variable in model.batch.items():
+        amounts[link, drug, period] = amounts.get((link, drug, period), 0.0) + (variable.varValue or 0.0)
+    rows = []
+    for (link, resource, period), amount in amounts.items():
+        if amount > NOISE:
+            origin, destination = model.ends[link]
+            patients = resource in model.beds
+            arrival = problem.dates[period if patients else model.arrival[link, period]]
+            rows.append((problem.dates[period], arrival, problem.sites[origin], problem.sites[destination],
+                         problem.names[resource], "patients" if patients else "units", amount,
+                         problem.links["distance_km"].iloc[link]))
+    columns = ["date", "arrival", "origin", "destination", "resource", "what", "amount", "distance_km"]
+    moves = pd.DataFrame(rows, columns=columns).astype({"date": "datetime64[us]", "arrival": "datetime64[us]",
+                                                        "amount": float, "distance_km": float})
+    return moves.sort_values(columns[:5], ignore_index=True).round({"amount": 4})
+
+
+def _read_surge(model: Model) -> pd.DataFrame:
+    problem = model.problem
+    rows = [(problem.dates[period], problem.sites[site], problem.names[resource],
+             problem.dates[period] - pd.Timedelta(days=problem.surge_lead_days[site, resource]), variable.varValue)
+            for (site, resource, period), variable in model.surge.items() if (variable.varValue or 0.0) > NOISE]
+    surge = pd.DataFrame(rows, columns=["date", "site", "resource", "decide_by", "surge"]).astype(
+        {"date": "datetime64[us]", "decide_by": "datetime64[us]", "surge": float})
+    return surge.sort_values(["date", "site", "resource"], ignore_index=True).round({"surge": 4})

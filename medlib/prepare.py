@@ -1,0 +1,188 @@
+"""Make collected demand fit to learn from: clean, fill, widen, and turn into lag and calendar features.
+
+Everything here is causal: what becomes of a period depends on that period and earlier ones only. One cleaned table
+therefore serves every as-of date without letting a forecast see later data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from medlib.calendar import infer_period
+
+#: A report this many times the highest of the last `LOOK_BACK` reports, plus `SLACK` units, is taken for a slip of the pen.
+IMPLAUSIBLE_FACTOR, LOOK_BACK, SLACK = 3.0, 7, 20.0
+#: After so many such reports in a row the level is believed to have changed.
+BELIEVE_AFTER = 3
+SERIES = ["resource", "site"]
+
+
+def clean_demand(collected: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Remove double entries and implausible values and fill what is missing.
+
+    Parameters
+    ----------
+    collected : pandas.DataFrame
+        The `demand_collected` table, in the order of reporting: of two rows for the same key the later one corrects the
+        earlier.
+
+    Returns
+    -------
+    demand : pandas.DataFrame
+        The `demand` table on a regular grid of periods from each series' first report on; `imputed` marks filled rows.
+    quality : pandas.DataFrame
+        The `quality` table.
+
+    Notes
+    -----
+    Filled values repeat the last report (last observation carried forward); they serve as features and are never scored
+    as truth.
+    """
+    once = collected.drop_duplicates(["date", *SERIES], keep="last")
+    exact = collected.duplicated(["date", *SERIES, "demand"])
+    double = collected.duplicated(["date", *SERIES], keep="last") & ~exact
+    reported = widen(once)
+    negative = reported < 0
+    implausible = find_implausible(reported.mask(negative))
+    usable = reported.mask(negative | implausible)
+    begun = usable.notna().cummax()
+    listed = widen(once.assign(demand=1.0)).notna()
+    counts = {
+        "exact duplicate": (_count(collected[exact]), "dropped"),
+        "corrected later": (_count(collected[double]), "later row kept"),
+        "negative": (_count_wide(negative), "treated as missing"),
+        "implausible": (_count_wide(implausible), "treated as missing"),
+        "reported without a value": (_count_wide(listed & reported.isna() & begun), "last report repeated"),
+        "not reported": (_count_wide(~listed & begun), "last report repeated"),
+    }
+    demand = usable.ffill().stack(SERIES).rename("demand").reset_index()
+    filled = (usable.isna() & begun).stack(SERIES).rename("imputed").reset_index()
+    demand = demand.merge(filled, on=["date", *SERIES]).sort_values(["date", "site", "resource"], ignore_index=True)
+    return demand[["date", "site", "resource", "demand", "imputed"]], _tabulate(counts, demand.groupby("resource").size())
+
+
+def widen(demand: pd.DataFrame) -> pd.DataFrame:
+    """Spread demand to one column a series on a regular grid of periods; gaps become missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index date, columns (resource, site), values in units.
+    """
+    wide = demand.pivot(index="date", columns=SERIES, values="demand").sort_index(axis=1)
+    dates = pd.date_range(wide.index[0], wide.index[-1], freq=infer_period(wide.index), name="date", unit="us")
+    return wide.reindex(dates)
+
+
+def find_implausible(reported: pd.DataFrame) -> pd.DataFrame:
+    """Mark reports far above anything the series reported lately.
+
+    Parameters
+    ----------
+    reported : pandas.DataFrame
+        Wide demand, missing where not reported.
+
+    Returns
+    -------
+    pandas.DataFrame
+        True where a value exceeds `IMPLAUSIBLE_FACTOR` times the highest of the last `LOOK_BACK` believed reports plus
+        `SLACK` units, unless the `BELIEVE_AFTER` reports before it did too.
+    """
+    values = reported.to_numpy()
+    marked = np.zeros(values.shape, dtype=bool)
+    recent = np.full((LOOK_BACK, values.shape[1]), np.nan)
+    streak = np.zeros(values.shape[1], dtype=int)
+    for period, row in enumerate(values):
+        ceiling = np.where(np.isnan(recent).all(axis=0), np.inf, np.fmax.reduce(recent))
+        high = row > IMPLAUSIBLE_FACTOR * ceiling + SLACK
+        marked[period] = high & (streak < BELIEVE_AFTER)
+        seen = ~np.isnan(row)
+        streak = np.where(seen, np.where(high, streak + 1, 0), streak)
+        believed = seen & ~marked[period]
+        recent[:, believed] = np.vstack([recent[1:, believed], row[believed]])
+    return pd.DataFrame(marked, index=reported.index, columns=reported.columns)
+
+
+def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Features that describe each series at an origin and the period to be forecast.
+
+    Levels are divided by the series' mean of the last year and drawn to the fourth root, which evens out both the
+    spread of small counts and the growth of large ones.
+
+    Parameters
+    ----------
+    wide : pandas.DataFrame
+        Filled wide demand.
+    origins : numpy.ndarray
+        Row positions whose value is the last one known, each at least `list_lags(period)[-1]`.
+    horizon : int
+        Periods ahead; each origin gives rows for 1 to `horizon`.
+    period : str
+        "D", "W-..." or "MS".
+
+    Returns
+    -------
+    features : pandas.DataFrame
+        One row for each origin, horizon and series, in this order.
+    scale : numpy.ndarray
+        Units by which each row's level was divided.
+    """
+    values, dates = wide.to_numpy(), wide.index
+    lags = list_lags(period)
+    year = {"D": 365, "M": 12}.get(period[0], 52)
+    scale = wide.rolling(year, min_periods=1).mean().to_numpy()[origins] + 1.0
+    level = shrink(values[origins], scale)
+    past = {lag: level - shrink(values[origins - lag], scale) for lag in lags}
+    resource_codes = pd.factorize(wide.columns.get_level_values("resource"))[0]
+    same_resource = resource_codes[:, None] == resource_codes
+    common = {lag: past[lag] @ (same_resource / same_resource.sum(axis=0)) for lag in lags[1:]}
+    size = np.log(scale)
+    base = {"level": level, "log_scale": size, **{f"change_{lag}": change for lag, change in past.items()},
+            **{f"common_change_{lag}": change for lag, change in common.items()},
+            "resource": np.broadcast_to(resource_codes.astype(float), level.shape)}
+    season = 7 if period == "D" else 1
+    blocks = []
+    for ahead in range(1, horizon + 1):
+        # The last known value of the same weekday as the target's.
+        same_day = origins - (-ahead % season)
+        day_of_year = 2 * np.pi * (dates[origins] + pd.tseries.frequencies.to_offset(period) * ahead).dayofyear / 365.25
+        block = base | {"ahead": np.full_like(level, ahead), "same_day": shrink(values[same_day], scale) - level,
+                        "weekday": np.repeat((dates[origins].day_of_week.to_numpy() + ahead)[:, None] % season,
+                                             level.shape[1], axis=1),
+                        "winter": np.repeat(np.cos(day_of_year.to_numpy())[:, None], level.shape[1], axis=1)}
+        blocks.append(np.stack([np.asarray(column, float) for column in block.values()], axis=-1))
+    stacked = np.stack(blocks, axis=1).reshape(-1, len(block))
+    repeated = np.repeat(scale[:, None, :], horizon, axis=1).reshape(-1)
+    return pd.DataFrame(stacked, columns=list(block)), repeated
+
+
+def shrink(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Bring units to the fourth-root scale on which changes are learned."""
+    return (values / scale) ** 0.25
+
+
+def expand(shrunk: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Bring the fourth-root scale back to units; below zero counts as zero."""
+    return np.maximum(shrunk, 0.0) ** 4 * scale
+
+
+def list_lags(period: str) -> tuple[int, ...]:
+    """Periods back at which changes are measured, by kind of period."""
+    return (1, 2, 7, 14, 28) if period == "D" else (1, 2, 3, 4)
+
+
+def _count(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby("resource").size()
+
+
+def _count_wide(marked: pd.DataFrame) -> pd.Series:
+    return marked.sum().groupby("resource").sum()
+
+
+def _tabulate(counts: dict[str, tuple[pd.Series, str]], total: pd.Series) -> pd.DataFrame:
+    rows = [(resource, rule, int(found.get(resource, 0)), action)
+            for rule, (found, action) in counts.items() for resource in total.index]
+    quality = pd.DataFrame(rows, columns=["resource", "rule", "rows", "action"])
+    quality.insert(3, "share", (quality["rows"] / quality["resource"].map(total)).round(6).clip(upper=1))
+    return quality.sort_values(["resource", "rule"], ignore_index=True)

@@ -1,0 +1,364 @@
+"""The contract of every table: columns, types, units, ranges, keys, and which notebook writes it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pandera.pandas as pa
+
+from medlib.errors import MedlibError
+
+KINDS = ("staff", "equipment", "bed", "drug")
+
+#: How a kind of column is stored. Dates carry no time of day.
+DTYPES = {"text": "str", "date": "datetime64[us]", "integer": "int64", "number": "float64", "flag": "bool"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"text", "date", "integer", "number", "flag"}
+    about : str
+        What it holds, with its unit.
+    low, high : float, optional
+        Inclusive range.
+    one_of : tuple of str
+        The only values allowed, where given.
+    nullable : bool
+        Missing values are allowed.
+    required : bool
+        The column must be there; an optional column that is absent stays absent.
+    """
+
+    name: str
+    kind: str
+    about: str
+    low: float | None = None
+    high: float | None = None
+    one_of: tuple[str, ...] = ()
+    nullable: bool = False
+    required: bool = True
+
+    @property
+    def expected(self) -> str:
+        """What a valid value looks like, in words."""
+        words = {"text": "a text", "date": "a date YYYY-MM-DD", "integer": "a whole number", "number": "a number",
+                 "flag": "true or false"}[self.kind]
+        if self.one_of:
+            words = "one of " + ", ".join(self.one_of)
+        if self.low is not None and self.high is not None:
+            words += f" from {self.low:g} to {self.high:g}"
+        elif self.low is not None:
+            words += f" of at least {self.low:g}"
+        return words + (" or nothing" if self.nullable else "")
+
+    def to_pandera(self) -> pa.Column:
+        """Return the pandera column that checks this contract."""
+        checks = []
+        if self.low is not None:
+            checks.append(pa.Check.ge(self.low))
+        if self.high is not None:
+            checks.append(pa.Check.le(self.high))
+        if self.one_of:
+            checks.append(pa.Check.isin(self.one_of))
+        if self.kind == "text" and not self.nullable:
+            checks.append(pa.Check(lambda values: values.str.strip() != "", name="not_blank"))
+        return pa.Column(DTYPES[self.kind], checks, nullable=self.nullable, required=self.required, coerce=True)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its name, what it says, who writes it, its columns and its key."""
+
+    name: str
+    about: str
+    writer: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    column: dict[str, Column] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "column", {column.name: column for column in self.columns})
+
+    def to_pandera(self) -> pa.DataFrameSchema:
+        """Return the pandera schema of the whole table; columns beyond the contract are dropped."""
+        return pa.DataFrameSchema({column.name: column.to_pandera() for column in self.columns}, strict="filter",
+                                  unique=list(self.key) or None, report_duplicates="all")
+
+
+SITE = Column("site", "text", "identifier of the site")
+RESOURCE = Column("resource", "text", "identifier of the resource")
+DATE = Column("date", "date", "first day of the period")
+AS_OF = Column("as_of", "date", "last date whose data the forecast has seen")
+
+
+def _number(name: str, about: str, low: float | None = 0.0, **more) -> Column:
+    return Column(name, "number", about, low=low, **more)
+
+
+TABLES: dict[str, Table] = {table.name: table for table in (
+    # What a dataset provides: the input tables.
+    Table("sites", "Where resources are and patients come.", "01_collect", (
+        SITE,
+        Column("name", "text", "name for people", required=False, nullable=True),
+        Column("region", "text", "group of sites the site belongs to", required=False, nullable=True),
+        Column("latitude", "number", "degrees north (WGS 84)", low=-90, high=90),
+        Column("longitude", "number", "degrees east (WGS 84)", low=-180, high=180),
+        _number("population", "persons served", required=False, nullable=True)), ("site",)),
+    Table("resources", "What is allocated.", "01_collect", (
+        RESOURCE,
+        Column("kind", "text", "kind of resource", one_of=KINDS),
+        Column("unit", "text", "what is counted, for example bed or treatment-day"),
+        _number("shelf_life_days", "days until a delivered unit expires (drugs)", low=1, required=False, nullable=True),
+        Column("requires", "text", "what one unit in use needs besides, for example '0.5 nurse; 1 monitor'",
+               required=False, nullable=True),
+        _number("shortage_weight", "weight of one unit-day short against another resource's", required=False,
+                nullable=True)), ("resource",)),
+    Table("demand", "Units needed per period. A missing value was not reported; it is never zero.", "02_prepare", (
+        DATE, SITE, RESOURCE, _number("demand", "units needed in the period", nullable=True),
+        Column("imputed", "flag", "filled in by 02_prepare", required=False)), ("date", "site", "resource")),
+    Table("capacity", "Units in place; for a drug, units delivered in the period. Without a date: in every period.",
+          "01_collect", (
+              Column("date", "date", "first day of the period, or nothing where it never changes", nullable=True,
+                     required=False),
+              SITE, RESOURCE, _number("capacity", "units in place (drugs: units delivered in the period)"),
+              _number("surge", "further units that can be opened", required=False, nullable=True),
+              _number("surge_lead_days", "days from the decision until surge units can be used", required=False,
+                      nullable=True),
+              _number("reporting_units", "wards that reported (count)", required=False, nullable=True),
+              _number("staff_restricted_units", "wards that report being limited by lack of staff (count)",
+                      required=False, nullable=True)), ("date", "site", "resource")),
+    Table("links", "Pairs of sites between which units or patients can move, one row per direction.", "01_collect", (
+        Column("origin", "text", "site that sends"), Column("destination", "text", "site that receives"),
+        _number("distance_km", "distance in kilometres"),
+        _number("lead_days", "days until a sent unit can be used (patients move within the day)", required=False,
+                nullable=True),
+        _number("cost", "cost of one move in cost points, besides distance", required=False, nullable=True)),
+        ("origin", "destination")),
+    Table("inventory", "Free-text inventory lines as the sites wrote them.", "01_collect", (
+        SITE, Column("line", "integer", "number of the line at its site", low=1),
+        Column("text", "text", "the line as written")), ("site", "line")),
+    # What the notebooks add.
+    Table("sources", "Where the input came from.", "01_collect", (
+        Column("dataset", "text", "name of the dataset"), Column("title", "text", "its title"),
+        Column("file", "text", "file or generator"), Column("source", "text", "address or origin"),
+        Column("licence", "text", "licence"), Column("attribution", "text", "words of attribution to be shown"),
+        Column("sha256", "text", "checksum of the file"), Column("rows", "integer", "demand rows", low=0),
+        Column("first_date", "date", "first date with demand"), Column("last_date", "date", "last date with demand"),
+        Column("synthetic", "flag", "made up, not observed"),
+        Column("notes", "text", "what a reader must know about these data")), ("dataset", "file")),
+    Table("demand_collected", "Demand as it came, faults and all.", "01_collect", (
+        DATE, SITE, RESOURCE, _number("demand", "units needed in the period, as reported", low=None, nullable=True))),
+    Table("quality", "What cleaning found and did.", "02_prepare", (
+        RESOURCE, Column("rule", "text", "the fault looked for"), Column("rows", "integer", "rows with it", low=0),
+        _number("share", "share of the resource's rows", high=1), Column("action", "text", "what was done")),
+        ("resource", "rule")),
+    Table("demand_forecast", "Forecast quantiles of demand.", "20_random_forest", (
+        AS_OF, DATE, SITE, RESOURCE, Column("model", "text", "forecaster"),
+        Column("quantile", "number", "probability level", low=0, high=1),
+        _number("demand", "units needed in the period")), ("date", "site", "resource", "quantile")),
+    Table("forecast_score", "Rolling-origin scores of each forecaster before the as-of date.", "20_random_forest", (
+        Column("model", "text", "forecaster"), RESOURCE,
+        _number("wis", "weighted interval score (units)"),
+        _number("relative_wis", "WIS over the seasonal-naive forecaster's", nullable=True),
+        _number("pinball", "mean quantile loss (units)"),
+        _number("coverage_50", "share of outcomes inside the 50 % interval", high=1),
+        _number("coverage_80", "share of outcomes inside the 80 % interval", high=1),
+        _number("coverage_95", "share of outcomes inside the 95 % interval", high=1),
+        _number("rmse", "root mean squared error of the median (units)"),
+        _number("mae", "mean absolute error of the median (units)"),
+        Column("forecasts", "integer", "forecasts scored", low=1),
+        Column("used", "flag", "this forecaster fills demand_forecast")), ("model", "resource")),
+    Table("rules", "The planning rules that the plan kept, for later notebooks.", "40_allocate", (
+        Column("rule", "text", "name"), Column("value", "number", "value"),
+        Column("unit", "text", "unit")), ("rule",)),
+    Table("moves", "The plan: what moves when and where.", "40_allocate", (
+        DATE, Column("arrival", "date", "first day of use at the destination"),
+        Column("origin", "text", "site that sends"), Column("destination", "text", "site that receives"), RESOURCE,
+        Column("what", "text", "patients move to beds, units move to patients", one_of=("patients", "units")),
+        _number("amount", "patients or units moved"), _number("distance_km", "distance of one move in kilometres")),
+        ("date", "origin", "destination", "resource")),
+    Table("surge_plan", "The plan: surge units to have open.", "40_allocate", (
+        DATE, SITE, RESOURCE, Column("decide_by", "date", "last day to decide it"),
+        _number("surge", "surge units open")), ("date", "site", "resource")),
+    Table("expected_shortage", "Demand, usable units and expected shortage without and with the plan.", "40_allocate", (
+        DATE, SITE, RESOURCE, _number("demand", "expected units needed before any move"),
+        _number("usable", "units that may be planned, without moves and surge"),
+        _number("shortage_before", "expected units short if nothing is done"),
+        _number("shortage_after", "expected units short with the plan")), ("date", "site", "resource")),
+    Table("shadow_prices", "What one more unit throughout the horizon would save at a site.", "40_allocate", (
+        SITE, RESOURCE, _number("saves", "unit-days of shortage saved by one more unit, from the duals", low=None),
+        _number("confirmed", "the same measured by solving again with one more unit", low=None, nullable=True)),
+        ("site", "resource")),
+    Table("plan_summary", "The plan in numbers.", "40_allocate", (
+        Column("measure", "text", "name"), Column("value", "number", "value", nullable=True),
+        Column("unit", "text", "unit")), ("measure",)),
+    Table("outcome", "What really happened over the horizon.", "41_backtest", (
+        DATE, SITE, RESOURCE, _number("demand", "units needed"), _number("capacity", "units in place"),
+        Column("imputed", "flag", "demand was not reported and filled in")), ("date", "site", "resource")),
+    Table("ladder", "Every policy rolled through what really happened.", "41_backtest", (
+        Column("rung", "text", "policy"), Column("resource", "text", "resource, or 'all' for the weighted sum"),
+        _number("shortage", "unit-days short"), _number("transfers", "units and patients moved"),
+        _number("distance_km", "kilometres travelled by all moves"),
+        _number("surge", "surge unit-days used"), _number("cost", "cost points of moves and surge"),
+        _number("gap_closed", "share of the gap between reactive rule and perfect foresight closed", low=None,
+                nullable=True),
+        _number("bound", "unit-days short that no reallocation can avoid")), ("rung", "resource")),
+    Table("ladder_daily", "Shortage of every policy by day and site.", "41_backtest", (
+        Column("rung", "text", "policy"), DATE, SITE, RESOURCE, _number("shortage", "units short")),
+        ("rung", "date", "site", "resource")),
+)}
+
+#: The tables that a dataset, or a user's own folder, provides.
+INPUTS = ("sites", "resources", "demand", "capacity", "links", "inventory")
+#: Those of them that a folder may leave out.
+OPTIONAL_INPUTS = ("links", "inventory")
+#: What `find_failures` expects of rows that share a key.
+ONCE = "each combination once"
+
+
+def get_table(name: str) -> Table:
+    """Return the contract of a table.
+
+    Raises
+    ------
+    MedlibError
+        No table has that name.
+    """
+    if name not in TABLES:
+        raise MedlibError(f"There is no table {name!r}; the tables are {', '.join(TABLES)}.")
+    return TABLES[name]
+
+
+def parse_requires(text: str | None) -> dict[str, float]:
+    """Read what one unit in use needs besides: amounts and resources, separated by semicolons.
+
+    Parameters
+    ----------
+    text : str or None
+        A cell of `resources.requires`, for example '0.5 nurse; 1 monitor'; None, NaN or blank where nothing is needed.
+
+    Returns
+    -------
+    dict of str to float
+        Units of each resource that one unit in use needs, above zero.
+
+    Raises
+    ------
+    MedlibError
+        The text does not follow `amount resource; amount resource`, an amount is zero, or a resource stands twice.
+
+    Examples
+    --------
+    >>> parse_requires("0.5 nurse; 1 monitor")
+    {'nurse': 0.5, 'monitor': 1.0}
+    """
+    needs: dict[str, float] = {}
+    if pd.isna(text) or not text.strip():
+        return needs
+    for part in text.split(";"):
+        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s+(\S.*)", part.strip())
+        if not match or float(match[1]) == 0 or match[2] in needs:
+            raise MedlibError("requires must hold amounts above 0 and resources, each resource once, such as "
+                              f"'0.5 nurse; 1 monitor'; got {part.strip()[:60]!r}.")
+        needs[match[2]] = float(match[1])
+    return needs
+
+
+def find_failures(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """List every place where a frame breaks a table's contract.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The rows, with any index.
+    name : str
+        The table's name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns row (position from 0, or -1 for the whole table), column, value, expected; no rows where all is well.
+    """
+    table = get_table(name)
+    frame = frame.reset_index(drop=True)
+    try:
+        table.to_pandera().validate(frame, lazy=True)
+        return pd.DataFrame(columns=["row", "column", "value", "expected"])
+    except pa.errors.SchemaErrors as errors:
+        return _describe_failures(errors.failure_cases, table, frame)
+
+
+def _describe_failures(cases: pd.DataFrame, table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    key = [name for name in table.key if name in frame]  # the date of undated capacity may be absent
+    for case in cases.itertuples():
+        if case.check == "column_in_dataframe":
+            rows.append((-1, case.failure_case, "", "the column to be there"))
+        elif case.check == "multiple_fields_uniqueness":
+            # pandera lists a duplicate once per key column; one line a row says it all.
+            if case.column == key[0] and not pd.isna(case.index):
+                value = ", ".join(str(frame.loc[int(case.index), name]) for name in key)
+                rows.append((int(case.index), " + ".join(key), value, ONCE))
+        elif not str(case.check).startswith("dtype") or pd.isna(case.index):
+            column = table.column.get(case.column)
+            row = -1 if pd.isna(case.index) else int(case.index)
+            rows.append((row, case.column, case.failure_case, column.expected if column else str(case.check)))
+    found = pd.DataFrame(rows, columns=["row", "column", "value", "expected"])
+    return found.drop_duplicates(["row", "column"]).sort_values(["row", "column"], ignore_index=True)
+
+
+def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the frame in the contract's types and column order.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    name : str
+        The table's name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Only the contract's columns, in its order, with a fresh index.
+
+    Raises
+    ------
+    MedlibError
+        The frame breaks the contract; the message names the first place and counts the rest.
+    """
+    table = get_table(name)
+    try:
+        checked = table.to_pandera().validate(frame.reset_index(drop=True), lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        failures = _describe_failures(errors.failure_cases, table, frame.reset_index(drop=True))
+        first = failures.iloc[0]
+        where = "the table" if first.row < 0 else f"row {first.row}"
+        raise MedlibError(f"Table {name!r} breaks its contract in {len(failures)} place(s); first, in {where}, column "
+                          f"{first.column!r}: expected {first.expected}, got {first.value!r}.") from None
+    return checked[[column.name for column in table.columns if column.name in checked]]
+
+
+def format_dictionary() -> str:
+    """Return the data dictionary, in Markdown: every table with its columns, types, units and writer."""
+    parts = ["# Data dictionary", "",
+             "Printed from `medlib.schema` by `medlib dictionary`; a test fails where the two disagree.", ""]
+    for table in TABLES.values():
+        parts += [f"## {table.name}", "", f"{table.about} Written by `{table.writer}`."
+                  + (f" Key: {', '.join(table.key)}." if table.key else ""), "",
+                  "| column | type | what it holds | range | |", "|---|---|---|---|---|"]
+        for column in table.columns:
+            marks = ", ".join(word for word, on in (("optional", not column.required), ("may be missing", column.nullable))
+                              if on)
+            limits = ", ".join(column.one_of) or " to ".join(
+                f"{limit:g}" for limit in (column.low, column.high) if limit is not None)
+            limits = f"≥ {limits}" if column.high is None and column.low is not None else limits
+            parts.append(f"| {column.name} | {column.kind} | {column.about} | {limits} | {marks} |")
+        parts.append("")
+    return "\n".join(parts)

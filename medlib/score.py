@@ -1,0 +1,117 @@
+"""Scores of probabilistic and point forecasts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss, root_mean_squared_error
+
+from medlib.errors import MedlibError
+
+
+def score_intervals(observed: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    r"""Weighted interval score of each forecast; lower is better.
+
+    .. math:: WIS = \frac{2}{L} \sum_{l=1}^{L} (1\{y < q_l\} - \tau_l)(q_l - y)
+
+    which equals the interval form of Bracher et al. where the levels are symmetric around 0.5 and hold it.
+
+    Parameters
+    ----------
+    observed : numpy.ndarray
+        Shape (forecasts,), in units.
+    quantiles : numpy.ndarray
+        Shape (forecasts, levels), in units, ascending along a row.
+    levels : numpy.ndarray
+        Probability levels in (0, 1).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (forecasts,), in units.
+
+    Raises
+    ------
+    MedlibError
+        A level outside (0, 1), or shapes that don't fit.
+
+    References
+    ----------
+    Bracher, Ray, Gneiting, Reich (2021), PLoS Computational Biology, doi:10.1371/journal.pcbi.1008618.
+
+    Examples
+    --------
+    >>> score_intervals(np.array([12.0]), np.array([[6.0, 9.0, 11.0]]), np.array([0.25, 0.5, 0.75])).round(4)
+    array([2.5])
+    """
+    observed, quantiles, levels = np.asarray(observed, float), np.asarray(quantiles, float), np.asarray(levels, float)
+    if not ((levels > 0) & (levels < 1)).all():
+        raise MedlibError(f"Quantile levels must lie in (0, 1); got {levels.tolist()}.")
+    if quantiles.shape != (len(observed), len(levels)):
+        raise MedlibError(f"Quantiles must have shape {(len(observed), len(levels))}; got {quantiles.shape}.")
+    miss = quantiles - observed[:, None]
+    return 2 * np.mean(((miss > 0) - levels) * miss, axis=1)
+
+
+def cover(observed: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
+    """Share of outcomes inside the interval, ends included."""
+    return float(np.mean((lower <= observed) & (observed <= upper)))
+
+
+def pair_forecasts(forecasts: pd.DataFrame, demand: pd.DataFrame) -> pd.DataFrame:
+    """Put each forecast's quantiles beside what happened.
+
+    Parameters
+    ----------
+    forecasts : pandas.DataFrame
+        as_of, date, site, resource, model, quantile, demand.
+    demand : pandas.DataFrame
+        The `demand` table. Imputed and missing rows are not truth and are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index as_of, date, site, resource, model; a column a level, and `observed`.
+    """
+    truth = demand[demand["demand"].notna() & ~demand.get("imputed", pd.Series(False, demand.index))]
+    wide = forecasts.pivot(index=["as_of", "date", "site", "resource", "model"], columns="quantile", values="demand")
+    truth = truth.set_index(["date", "site", "resource"])["demand"].rename("observed")
+    return wide.join(truth, on=["date", "site", "resource"], how="inner")
+
+
+def summarise_scores(forecasts: pd.DataFrame, demand: pd.DataFrame, baseline: str = "seasonal_naive") -> pd.DataFrame:
+    """Score every model by resource.
+
+    Parameters
+    ----------
+    forecasts, demand : pandas.DataFrame
+        As for `pair_forecasts`. The levels must hold 0.025, 0.1, 0.25, 0.5 and their mirror images.
+    baseline : str
+        The model whose WIS is the unit of `relative_wis`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The `forecast_score` table without `used`, rounded to four decimals.
+    """
+    paired = pair_forecasts(forecasts, demand)
+    rows = [{"model": model, "resource": resource, **_score_group(group)}
+            for (model, resource), group in paired.groupby(["model", "resource"])]
+    scores = pd.DataFrame(rows)
+    base = scores[scores["model"] == baseline].set_index("resource")["wis"]
+    scores.insert(3, "relative_wis", scores["wis"] / scores["resource"].map(base))
+    return scores.round(4)
+
+
+def _score_group(group: pd.DataFrame) -> dict[str, float]:
+    observed, levels = group["observed"].to_numpy(), [name for name in group.columns if name != "observed"]
+    return {
+        "wis": score_intervals(observed, group[levels].to_numpy(), np.array(levels, float)).mean(),
+        "pinball": float(np.mean([mean_pinball_loss(observed, group[level], alpha=level) for level in levels])),
+        "coverage_50": cover(observed, group[0.25], group[0.75]),
+        "coverage_80": cover(observed, group[0.1], group[0.9]),
+        "coverage_95": cover(observed, group[0.025], group[0.975]),
+        "rmse": root_mean_squared_error(observed, group[0.5]),
+        "mae": mean_absolute_error(observed, group[0.5]),
+        "forecasts": len(group),
+    }

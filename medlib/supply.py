@@ -1,0 +1,72 @@
+"""What is there: units in place by period, and what may be counted on after the as-of date."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from medlib.calendar import infer_period
+
+SUPPLY = ["capacity", "surge", "surge_lead_days"]
+
+
+def spread_capacity(capacity: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.DataFrame:
+    """Give every site and resource one capacity row a period.
+
+    Parameters
+    ----------
+    capacity : pandas.DataFrame
+        The `capacity` table; rows without a date hold in every period, a dated series keeps its last known value
+        through a gap in its reports.
+    dates : pandas.DatetimeIndex
+        The periods wanted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        date, site, resource, capacity, surge (0 where unstated), surge_lead_days (0 where unstated). Before a dated
+        series begins it has no rows.
+    """
+    capacity = capacity.assign(**{name: capacity.get(name, 0.0) for name in SUPPLY[1:]}).fillna(dict.fromkeys(SUPPLY, 0.0))
+    if "date" not in capacity:
+        capacity["date"] = pd.NaT
+    steady = capacity[capacity["date"].isna()].drop(columns="date")
+    parts = [steady.merge(pd.DataFrame({"date": dates}), how="cross")]
+    dated = capacity[capacity["date"].notna()]
+    if len(dated):
+        wide = dated.pivot(index="date", columns=["site", "resource"], values=SUPPLY)
+        wide = wide.reindex(wide.index.union(dates)).ffill().loc[dates]
+        parts.append(wide.rename_axis(index="date").stack(["site", "resource"]).reset_index())
+    return pd.concat(parts)[["date", "site", "resource", *SUPPLY]].sort_values(["date", "site", "resource"],
+                                                                               ignore_index=True)
+
+
+def project_capacity(capacity: pd.DataFrame, as_of: pd.Timestamp, dates: pd.DatetimeIndex) -> pd.DataFrame:
+    """Carry the capacity known at a date forward.
+
+    Weekly patterns (rosters, deliveries) continue: a day takes the value of the same weekday in the last known week.
+    Weekly and monthly series keep their last value.
+
+    Parameters
+    ----------
+    capacity : pandas.DataFrame
+        The `capacity` table; rows later than `as_of` are not looked at.
+    as_of : pandas.Timestamp
+        Last date whose capacity is known.
+    dates : pandas.DatetimeIndex
+        Later periods.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `spread_capacity`.
+    """
+    known = capacity
+    if "date" in capacity:
+        known = capacity[capacity["date"].isna() | (capacity["date"] <= as_of)]
+    daily = len(dates) < 2 or infer_period(dates) == "D"
+    days_back = -(-(dates - as_of).days // 7) * 7 if daily else (dates - as_of).days
+    # Two later dates may look back to the same one, hence the join instead of a relabelling.
+    source = pd.DataFrame({"date": dates, "source": dates - pd.to_timedelta(days_back, unit="D")})
+    past = spread_capacity(known, pd.DatetimeIndex(source["source"].unique()).sort_values())
+    return source.merge(past.rename(columns={"date": "source"}), on="source").drop(columns="source").sort_values(
+        ["date", "site", "resource"], ignore_index=True)
