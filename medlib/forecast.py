@@ -148,7 +148,7 @@ class RandomForest(Forecaster):
 
     name = "random_forest"
 
-    def __init__(self, horizon: int, trees: int = 100, leaf: int = 20, rows: int = 40_000, seed: int = 1):
+    def __init__(self, horizon: int, trees: int = 100, leaf: int = 20, rows: int = 24_000, seed: int = 1):
         super().__init__(horizon)
         self.trees, self.leaf, self.rows, self.seed = trees, leaf, rows, seed
 
@@ -198,12 +198,16 @@ def list_forecasters(history: pd.DataFrame, horizon: int, trees: int = 100, seed
 
 
 def choose_origins(history: pd.DataFrame, horizon: int, count: int) -> list[pd.Timestamp]:
-    """As-of dates whose horizons follow one another and end with the history, oldest first."""
+    """As-of dates whose horizons follow one another and end with the history, oldest first.
+
+    Only dates with enough history for a random forest, or, where there are none, for the seasonal-naive forecaster.
+    """
     dates = widen(history).index
-    last = len(dates) - 1 - horizon
-    positions = [last - number * horizon for number in range(count)]
-    longest_lag = list_lags(infer_period(dates))[-1]
-    return [dates[position] for position in reversed(positions) if position > longest_lag + horizon + 21]
+    positions = [len(dates) - 1 - (number + 1) * horizon for number in reversed(range(count))]
+    enough = list_lags(infer_period(dates))[-1] + horizon + 20
+    chosen = [position for position in positions if position >= enough] or [
+        position for position in positions if position >= horizon]
+    return [dates[position] for position in chosen]
 
 
 def roll_forecasts(maker: Callable[[], Forecaster], demand: pd.DataFrame, as_ofs: Iterable[pd.Timestamp], horizon: int,
@@ -235,3 +239,39 @@ def roll_forecasts(maker: Callable[[], Forecaster], demand: pd.DataFrame, as_ofs
             forecaster = maker().fit(known)
         frames.append(forecaster.observe(known).predict(as_of, horizon))
     return pd.concat(frames, ignore_index=True)
+
+
+def choose_as_of(demand: pd.DataFrame, as_of: str, horizon: int) -> pd.Timestamp:
+    """Return the period that a forecast is made as of.
+
+    Parameters
+    ----------
+    demand : pandas.DataFrame
+        The `demand` table.
+    as_of : str
+        A date YYYY-MM-DD; the period that begins on it or last before it is taken. Empty: the last period after which a
+        whole horizon is known.
+    horizon : int
+        Periods ahead.
+
+    Raises
+    ------
+    MedlibError
+        The date is no date, or leaves too little history or lies after the data.
+    """
+    dates = widen(demand).index
+    least = max(horizon, 14)
+    if len(dates) <= least:
+        raise MedlibError(f"A horizon of {horizon} needs at least {least + 1} periods of demand; got {len(dates)}.")
+    if not as_of:
+        return dates[max(least, len(dates) - 1 - horizon)]
+    try:
+        wanted = pd.Timestamp(as_of)
+    except ValueError:
+        raise MedlibError(f"as_of must be a date YYYY-MM-DD; got {as_of!r}.") from None
+    position = int(dates.searchsorted(wanted, side="right")) - 1
+    # The last period covers the days up to the next one.
+    if position < least or wanted >= extend(dates[-1], infer_period(dates), 1)[0]:
+        raise MedlibError(f"as_of must lie from {dates[least].date()} to {dates[-1].date()} for these data and a horizon of "
+                          f"{horizon}; got {as_of}.")
+    return dates[position]

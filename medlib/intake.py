@@ -40,22 +40,26 @@ AS_CSV = "save it as CSV UTF-8, with commas"
 
 @dataclass
 class Source:
-    """One file as text: the rows that have a cell for every column, and those that do not (`torn`)."""
+    """One file as text: the rows that have a cell for every column, those that do not, and whether some are lost."""
 
     name: str
     file: str
     lines: np.ndarray
     cells: pd.DataFrame
     torn: pd.DataFrame
+    lost: bool = False
 
-    def strip(self, column: str) -> pd.Series:
-        """Return the cells of a column without blanks around them."""
-        return self.cells[column].str.strip()
+    def __post_init__(self):
+        self.bare = _strip(self.cells)  # no blanks around the cells
 
     def get_ids(self, *columns: str) -> set[tuple[str, ...]]:
         """Return the identifiers that stand in the columns, torn rows included, lest one fault look like many."""
-        both = pd.concat([self.cells, self.torn])[list(columns)].drop_duplicates()
-        return {tuple(cell.strip() for cell in row) for row in both.itertuples(index=False)}
+        parts = [self.bare[list(columns)].drop_duplicates(), _strip(self.torn[list(columns)])]
+        return {ids for part in parts for ids in part.itertuples(index=False, name=None)}
+
+
+def _strip(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({name: frame[name].str.strip() for name in frame}, index=frame.index)
 
 
 class Problems(list):
@@ -70,10 +74,13 @@ class Problems(list):
         self.append((name, file, row, column, shown, expected))
 
     def flag(self, source: Source, column: str, mask, expected) -> None:
-        """Add every cell of a column where the mask holds; `expected` is a text or a function of the cell."""
+        """Add every cell of a column where the mask holds; `expected` is a text or a function of the bare cell."""
         where = np.flatnonzero(mask)
-        for line, cell in zip(source.lines[where], source.cells[column].iloc[where].tolist()):
-            self.add(source.name, source.file, line, column, cell, expected(cell) if callable(expected) else expected)
+        if len(where) == 0:
+            return
+        cells, bare = (frame[column].iloc[where].tolist() for frame in (source.cells, source.bare))
+        for line, cell, word in zip(source.lines[where], cells, bare):
+            self.add(source.name, source.file, line, column, cell, expected(word) if callable(expected) else expected)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the problems in file order, then in line order; those of a whole file first."""
@@ -123,7 +130,7 @@ def check_folder(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFr
                 tables[name] = table
     known = {column: {name for (name,) in sources[owner].get_ids(column)}
              for column, owner in (("site", "sites"), ("resource", "resources"))
-             if owner in sources and column in sources[owner].cells}
+             if owner in sources and column in sources[owner].cells and not sources[owner].lost}
     _check_references(sources, known, found)
     if {"latitude", "longitude"} <= set(frames.get("sites", ())):
         _check_places(sources["sites"], frames["sites"], found)
@@ -159,9 +166,9 @@ def read_folder(folder: str | Path) -> dict[str, pd.DataFrame]:
         first = problems.iloc[0]
         place = first.file + ("" if pd.isna(first.row) else f" line {first.row}")
         place += f", column {first['column']!r}" if first["column"] else ""
-        got = f", got {first.value!r}" if first.value else ""
-        raise MedlibError(f"{len(problems)} problem(s) in {str(folder)!r}; first, in {place}: expected "
-                          f"{first.expected}{got}. Run `medlib check {shlex.quote(str(folder))}` for the list.")
+        got = f"got {first.value!r}, " if first.value else ""
+        raise MedlibError(f"{len(problems)} problem(s) in {str(folder)!r}; first, in {place}: {got}expected "
+                          f"{first.expected}. Run `medlib check {shlex.quote(str(folder))}` for the list.")
     return tables
 
 
@@ -253,7 +260,9 @@ def _read_csv(data: bytes, file: str, name: str, found: Problems) -> Source | No
     head = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     columns = schema.get_table(name).column
     delimiter = max(",;\t|", key=lambda mark: sum(cell.strip('" \r\n').lower() in columns for cell in head.split(mark)))
+    before = len(found)
     rows, lines = _split_rows(text, delimiter, file, name, found)
+    lost = len(found) > before
     if not rows:
         found.add(name, file, None, "", "", "a header line and rows; the file is empty")
         return None
@@ -268,10 +277,9 @@ def _read_csv(data: bytes, file: str, name: str, found: Problems) -> Source | No
             found.add(name, file, line, "", f"{len(row)} cells", f"{width} cells as in the header; a cell that holds a "
                                                                  "comma stands in double quotes")
             torn.append(row + [""] * width)
-    return Source(name, file, np.array(lines[1:], dtype=int)[whole],
-                  *(pd.DataFrame({column: pd.Series([row[place] for row in part], dtype="str")
-                                  for column, place in places.items()}, index=range(len(part)))
-                    for part in (body, torn)))
+    cells, rest = (pd.DataFrame({column: [row[place] for row in part] for column, place in places.items()},
+                                index=range(len(part)), dtype="str") for part in (body, torn))
+    return Source(name, file, np.array(lines[1:], dtype=int)[whole], cells, rest, lost)
 
 
 def _read_frame(frame: pd.DataFrame, file: str, name: str, found: Problems) -> Source:
@@ -279,8 +287,9 @@ def _read_frame(frame: pd.DataFrame, file: str, name: str, found: Problems) -> S
     if any(level is not None for level in frame.index.names):
         frame = frame.reset_index()
     places = _find_columns([str(column) for column in frame.columns], 1, file, name, found)
-    cells = pd.DataFrame({column: pd.Series([_write_text(value) for value in frame.iloc[:, place].tolist()], dtype="str")
-                          for column, place in places.items()}, index=range(len(frame)))
+    texts = {column: [_write_text(value) for value in frame.iloc[:, place].tolist()]
+             for column, place in places.items()}
+    cells = pd.DataFrame(texts, index=range(len(frame)), dtype="str")
     return Source(name, file, np.arange(2, len(frame) + 2), cells, cells.iloc[:0])
 
 
@@ -301,7 +310,8 @@ def _find_columns(header: list[str], line: int, file: str, name: str, found: Pro
         if header.count(column.name) > 1:
             found.add(name, file, line, column.name, column.name, "each column once")
         elif column.name not in header and near:
-            found.add(name, file, line, column.name, unknown[near[0]], f"a column {column.name!r}; is this it, misspelt?")
+            found.add(name, file, line, column.name, unknown[near[0]],
+                      f"a column {column.name!r}; is this it, misspelt?")
         elif column.name not in header and column.required:
             found.add(name, file, line, column.name, "", f"a column {column.name!r}")
     return {column.name: header.index(column.name) for column in table.columns if column.name in header}
@@ -360,7 +370,7 @@ READERS = {"number": _read_number, "integer": _read_integer, "date": _read_date,
 
 def _convert(source: Source, column: schema.Column, found: Problems) -> tuple[pd.Series, np.ndarray]:
     """Return a column in the contract's type, and which of its cells could not be read."""
-    cells = source.strip(column.name)
+    cells = source.bare[column.name]
     if column.kind == "text":
         return source.cells[column.name].where(cells != ""), np.zeros(len(cells), dtype=bool)
     # Every distinct text is read once: half a million rows hold a few thousand.
@@ -375,30 +385,32 @@ def _convert(source: Source, column: schema.Column, found: Problems) -> tuple[pd
         except (ValueError, KeyError) as error:
             hints[text] = f"; {error}" if isinstance(error, ValueError) and error.args else ""
         values.append(value)
-    bad = cells.isin(list(hints)).to_numpy()
-    found.flag(source, column.name, bad, lambda cell: column.expected + hints[cell.strip()])
+    bad = np.array([text in hints for text in texts.tolist()], dtype=bool)[codes]
+    found.flag(source, column.name, bad, lambda cell: column.expected + hints[cell])
     return pd.Series(np.array(values, dtype=schema.DTYPES[column.kind])[codes], index=cells.index), bad
 
 
 def _check_table(source: Source, found: Problems) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the typed columns, unread cells empty, and the table where it keeps its contract."""
-    table, before = schema.get_table(source.name), len(found)
+    table, before, refusal = schema.get_table(source.name), len(found), "the table to keep its contract"
     typed = {column.name: _convert(source, column, found) for column in table.columns if column.name in source.cells}
     frame = pd.DataFrame({name: values for name, (values, _) in typed.items()}, index=source.cells.index)
+    again = _check_keys(source, frame, {name: bad for name, (_, bad) in typed.items()}, found)
     if len(found) == before and all(column.name in frame for column in table.columns if column.required):
         try:
             return frame, schema.check_frame(frame, source.name)
-        except MedlibError:
-            pass  # find_failures below says more
-    again = _check_keys(source, frame, {name: bad for name, (_, bad) in typed.items()}, found)
+        except MedlibError as error:
+            refusal = str(error)  # find_failures below says more
     # pandera takes long over many repeated rows, so they are looked at apart from the rows they repeat.
-    for part in (np.flatnonzero(~again), np.flatnonzero(again)):
+    for part in [rows for rows in (np.flatnonzero(~again), np.flatnonzero(again)) if len(rows)]:
         failures = schema.find_failures(frame.iloc[part], source.name)
         failures = failures[(failures["row"] >= 0) & (failures["expected"] != schema.ONCE)]
         for column, rows in failures.groupby("column")["row"]:
             broken = np.zeros(len(frame), dtype=bool)
             broken[part[rows.to_numpy(dtype=int)]] = True
             found.flag(source, column, broken & ~typed[column][1], table.column[column].expected)
+    if source.name not in {problem[0] for problem in found}:  # never refuse a table without a word
+        found.add(source.name, source.file, None, "", "", refusal)
     return frame, None
 
 
@@ -436,17 +448,17 @@ def _check_references(sources: dict[str, Source], known: dict[str, set[str]], fo
     for source in sources.values():
         for column in [name for name in OWNERS if name in source.cells]:
             owner, kind = OWNERS[column]
-            cells = source.strip(column)
+            cells = source.bare[column]
             found.flag(source, column, (source.cells[column] != cells) & (cells != ""),
-                       lambda cell: f"no blanks before or after it: {cell.strip()[:SHOWN]!r}")
+                       lambda cell: f"no blanks before or after it: {cell[:SHOWN]!r}")
             if owner != source.name and kind in known:
                 unknown = ~cells.isin(known[kind]) & (cells != "")
                 # Likeness is slow to tell; a column full of strange values needs it for the first twenty only.
                 hints = {cell: _suggest(cell, known[kind]) for cell in cells[unknown].unique()[:20]}
                 found.flag(source, column, unknown,
-                           lambda cell: f"a {kind} of {sources[owner].file}{hints.get(cell.strip(), '')}")
+                           lambda cell: f"a {kind} of {sources[owner].file}{hints.get(cell, '')}")
         if source.name == "links" and {"origin", "destination"} <= set(source.cells):
-            loop = (source.strip("origin") == source.strip("destination")) & (source.strip("origin") != "")
+            loop = (source.bare["origin"] == source.bare["destination"]) & (source.bare["origin"] != "")
             found.flag(source, "destination", loop, "a site other than the origin")
 
 
@@ -458,7 +470,8 @@ def _check_places(source: Source, frame: pd.DataFrame, found: Problems) -> None:
     mirrored = np.maximum((longitude - latitude.median()).abs(), (latitude - longitude.median()).abs())
     # Sites must lie close together for this to be told, else a far one would be refused that is right.
     strange = (away > 10) & (mirrored < away / 5) & (away.median() < 5) & (len(frame) >= 3)
-    found.flag(source, "latitude", impossible | strange, "degrees north; latitude and longitude look swapped")
+    swapped = impossible if impossible.mean() > 0.5 else strange
+    found.flag(source, "latitude", swapped, "degrees north; latitude and longitude look swapped")
 
 
 def _find_circle(start: str, needs: dict[str, dict[str, float]]) -> list[str]:
@@ -479,11 +492,11 @@ def _check_resources(source: Source, found: Problems) -> None:
     """A resource requires staff or equipment that is known, never in a circle; only drugs expire."""
     if not {"resource", "kind"} <= set(source.cells):
         return
-    ids, kinds = source.strip("resource").tolist(), source.strip("kind").tolist()
+    ids, kinds = source.bare["resource"].tolist(), source.bare["kind"].tolist()
     kind_of = dict(zip(ids, kinds)) | {name: "" for (name,) in source.get_ids("resource") if name not in ids}
     if "shelf_life_days" in source.cells:
         other = np.array([kind in schema.KINDS and kind != "drug" for kind in kinds], dtype=bool)
-        found.flag(source, "shelf_life_days", other & (source.strip("shelf_life_days") != ""),
+        found.flag(source, "shelf_life_days", other & (source.bare["shelf_life_days"] != ""),
                    "nothing; only a drug expires")
     needs: dict[str, dict[str, float]] = {}
     texts = source.cells["requires"].tolist() if "requires" in source.cells else []
@@ -495,10 +508,10 @@ def _check_resources(source: Source, found: Problems) -> None:
                                                                         "such as '0.5 nurse; 1 monitor'")
             continue
         for need in needs[name]:
-            if need not in kind_of:
+            if need not in kind_of and not source.lost:
                 hint = _suggest(need, set(kind_of))
                 found.add("resources", source.file, line, "requires", text, f"only resources of {source.file}{hint}")
-            elif kind_of[need] in schema.KINDS and kind_of[need] not in ("staff", "equipment"):
+            elif kind_of.get(need, "staff") in ("bed", "drug"):
                 found.add("resources", source.file, line, "requires", text,
                           f"only staff or equipment to be required; {need[:SHOWN]!r} is a {kind_of[need]}")
     for name, text, line in zip(ids, texts, source.lines):
@@ -512,9 +525,9 @@ def _check_pairs(sources: dict[str, Source], known: dict[str, set[str]], found: 
     rows = {}
     for name in ("demand", "capacity"):
         if name in sources and set(PAIR) <= set(sources[name].cells):
-            cells = sources[name].cells.apply(lambda column: column.str.strip()).assign(line=sources[name].lines)
+            cells = sources[name].bare.assign(line=sources[name].lines)
             rows[name] = cells[(cells[PAIR] != "").all(axis=1)]
-    if len(rows) == 2:
+    if len(rows) == 2 and not sources["capacity"].lost:
         placed = sources["capacity"].get_ids(*PAIR)
         for row in rows["demand"].drop_duplicates(PAIR).itertuples():
             strange = any(getattr(row, kind) not in known.get(kind, {getattr(row, kind)}) for kind in PAIR)
@@ -535,7 +548,7 @@ def _check_pairs(sources: dict[str, Source], known: dict[str, set[str]], found: 
 
 def _check_dates(source: Source, dates: pd.Series, found: Problems) -> None:
     """Demand dates lie on one grid and span enough periods."""
-    complete = dates.notna().all() and source.torn.empty
+    complete = dates.notna().all() and source.torn.empty and not source.lost
     try:
         period, strays = fit_grid(dates)
     except MedlibError as error:

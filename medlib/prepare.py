@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medlib.calendar import infer_period
+from medlib.errors import MedlibError
 
 #: A report this many times the highest of the last `LOOK_BACK` reports, plus `SLACK` units, is taken for a slip of the pen.
 IMPLAUSIBLE_FACTOR, LOOK_BACK, SLACK = 3.0, 7, 20.0
@@ -40,7 +41,7 @@ def clean_demand(collected: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     as truth.
     """
     once = collected.drop_duplicates(["date", *SERIES], keep="last")
-    exact = collected.duplicated(["date", *SERIES, "demand"])
+    exact = collected.duplicated(["date", *SERIES, "demand"], keep="last")
     double = collected.duplicated(["date", *SERIES], keep="last") & ~exact
     reported = widen(once)
     negative = reported < 0
@@ -56,7 +57,7 @@ def clean_demand(collected: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         "reported without a value": (_count_wide(listed & reported.isna() & begun), "last report repeated"),
         "not reported": (_count_wide(~listed & begun), "last report repeated"),
     }
-    demand = usable.ffill().stack(SERIES).rename("demand").reset_index()
+    demand = usable.ffill().stack(SERIES).dropna().rename("demand").reset_index()
     filled = (usable.isna() & begun).stack(SERIES).rename("imputed").reset_index()
     demand = demand.merge(filled, on=["date", *SERIES]).sort_values(["date", "site", "resource"], ignore_index=True)
     return demand[["date", "site", "resource", "demand", "imputed"]], _tabulate(counts, demand.groupby("resource").size())
@@ -107,8 +108,8 @@ def find_implausible(reported: pd.DataFrame) -> pd.DataFrame:
 def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Features that describe each series at an origin and the period to be forecast.
 
-    Levels are divided by the series' mean of the last year and drawn to the fourth root, which evens out both the
-    spread of small counts and the growth of large ones.
+    Levels are divided by the series' mean of the last year plus one unit and drawn to the fourth root, which evens out
+    both the spread of small counts and the growth of large ones.
 
     Parameters
     ----------
@@ -127,9 +128,17 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
         One row for each origin, horizon and series, in this order.
     scale : numpy.ndarray
         Units by which each row's level was divided.
+
+    Raises
+    ------
+    MedlibError
+        An origin has too little history.
     """
     values, dates = wide.to_numpy(), wide.index
     lags = list_lags(period)
+    if origins.min() < lags[-1]:
+        raise MedlibError(f"The features look {lags[-1]} periods back from each origin; got only {origins.min()} before the "
+                          "earliest. Give a longer history.")
     year = {"D": 365, "M": 12}.get(period[0], 52)
     scale = wide.rolling(year, min_periods=1).mean().to_numpy()[origins] + 1.0
     level = shrink(values[origins], scale)

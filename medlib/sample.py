@@ -175,8 +175,8 @@ def _make_capacity(sites: pd.DataFrame, demand: pd.DataFrame, random: np.random.
     dates = pd.date_range(FIRST_DATE, LAST_DATE)
     nurses = sum(units[bed] * share for bed, share in NURSES_PER_BED.items()) * random.uniform(0.96, 1.06, len(units))
     roster = np.where(dates.day_of_week < 5, 1.0, 0.92)
-    # One delivery of the drug a week; the contract covers a wave's mean, not its peak.
-    parcel = np.ceil(7 * demand[demand["resource"] == "antiviral"].groupby("site")["demand"].mean() * 1.6)
+    # One delivery of the drug a week; the contract covers the usual need and a little more, not a wave.
+    parcel = np.ceil(7 * demand[demand["resource"] == "antiviral"].groupby("site")["demand"].mean() * 1.1)
     deliveries = (dates.day_of_week == 0).astype(float)
     dated = [pd.DataFrame({"date": dates, "site": site, "resource": resource, "capacity": np.round(amount * pattern),
                            "surge": np.round(amount * surge), "surge_lead_days": lead})

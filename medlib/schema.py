@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -69,6 +70,10 @@ class Column:
             checks.append(pa.Check.isin(self.one_of))
         if self.kind == "text" and not self.nullable:
             checks.append(pa.Check(lambda values: values.str.strip() != "", name="not_blank"))
+        if self.kind == "number":
+            checks.append(pa.Check(lambda values: ~np.isinf(values), name="finite"))
+        if self.kind == "date":
+            checks.append(pa.Check(lambda values: values == values.dt.normalize(), name="no_time_of_day"))
         return pa.Column(DTYPES[self.kind], checks, nullable=self.nullable, required=self.required, coerce=True)
 
 
@@ -286,16 +291,42 @@ def find_failures(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     pandas.DataFrame
         Columns row (position from 0, or -1 for the whole table), column, value, expected; no rows where all is well.
     """
-    table = get_table(name)
+    return _validate(frame, get_table(name))[1]
+
+
+def _validate(frame: pd.DataFrame, table: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the frame in the contract's types, worth nothing where it fails, and its failures."""
     frame = frame.reset_index(drop=True)
+    miscast = _list_miscast(frame, table)
     try:
-        table.to_pandera().validate(frame, lazy=True)
-        return pd.DataFrame(columns=["row", "column", "value", "expected"])
+        return table.to_pandera().validate(frame, lazy=True), _sort_failures(miscast)
     except pa.errors.SchemaErrors as errors:
-        return _describe_failures(errors.failure_cases, table, frame)
+        return frame, _sort_failures(miscast + _describe_failures(errors.failure_cases, table, frame))
 
 
-def _describe_failures(cases: pd.DataFrame, table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+def _list_miscast(frame: pd.DataFrame, table: Table) -> list[tuple]:
+    """Values that pandera would change without a word: 1.5 to 1, and any text or missing value to true."""
+    rows = []
+    for column in table.columns:
+        if column.kind == "integer" and column.name in frame:
+            numbers = pd.to_numeric(frame[column.name], errors="coerce")
+            wrong = numbers.notna() & (numbers % 1 != 0)
+        elif column.kind == "flag" and column.name in frame:
+            wrong = ~frame[column.name].isin([True, False])
+        else:
+            continue
+        rows += [(row, column.name, frame[column.name].iloc[row], column.expected) for row in np.flatnonzero(wrong)]
+    return rows
+
+
+def _sort_failures(rows: list[tuple]) -> pd.DataFrame:
+    """One line a place; what pandera says of a whole column goes where the rows at fault are known."""
+    found = pd.DataFrame(rows, columns=["row", "column", "value", "expected"]).drop_duplicates(["row", "column"])
+    known = found.loc[found["row"] >= 0, "column"]
+    return found[(found["row"] >= 0) | ~found["column"].isin(known)].sort_values(["row", "column"], ignore_index=True)
+
+
+def _describe_failures(cases: pd.DataFrame, table: Table, frame: pd.DataFrame) -> list[tuple]:
     rows = []
     key = [name for name in table.key if name in frame]  # the date of undated capacity may be absent
     for case in cases.itertuples():
@@ -310,8 +341,7 @@ def _describe_failures(cases: pd.DataFrame, table: Table, frame: pd.DataFrame) -
             column = table.column.get(case.column)
             row = -1 if pd.isna(case.index) else int(case.index)
             rows.append((row, case.column, case.failure_case, column.expected if column else str(case.check)))
-    found = pd.DataFrame(rows, columns=["row", "column", "value", "expected"])
-    return found.drop_duplicates(["row", "column"]).sort_values(["row", "column"], ignore_index=True)
+    return rows
 
 
 def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -334,15 +364,15 @@ def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         The frame breaks the contract; the message names the first place and counts the rest.
     """
     table = get_table(name)
-    try:
-        checked = table.to_pandera().validate(frame.reset_index(drop=True), lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        failures = _describe_failures(errors.failure_cases, table, frame.reset_index(drop=True))
+    checked, failures = _validate(frame, table)
+    if len(failures):
         first = failures.iloc[0]
         where = "the table" if first.row < 0 else f"row {first.row}"
         raise MedlibError(f"Table {name!r} breaks its contract in {len(failures)} place(s); first, in {where}, column "
-                          f"{first.column!r}: expected {first.expected}, got {first.value!r}.") from None
-    return checked[[column.name for column in table.columns if column.name in checked]]
+                          f"{first.column!r}: expected {first.expected}, got {str(first.value)!r}.")
+    # pandera gives dates in nanoseconds whatever it is told.
+    types = {column.name: DTYPES[column.kind] for column in table.columns if column.name in checked}
+    return checked[list(types)].astype(types)
 
 
 def format_dictionary() -> str:

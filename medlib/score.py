@@ -99,7 +99,8 @@ def summarise_scores(forecasts: pd.DataFrame, demand: pd.DataFrame, baseline: st
             for (model, resource), group in paired.groupby(["model", "resource"])]
     scores = pd.DataFrame(rows)
     base = scores[scores["model"] == baseline].set_index("resource")["wis"]
-    scores.insert(3, "relative_wis", scores["wis"] / scores["resource"].map(base))
+    # Over a baseline without error there is no ratio: missing, not infinite.
+    scores.insert(3, "relative_wis", scores["wis"] / scores["resource"].map(base.where(base > 0)))
     return scores.round(4)
 
 

@@ -35,7 +35,8 @@ def spread_capacity(capacity: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.DataF
     if len(dated):
         wide = dated.pivot(index="date", columns=["site", "resource"], values=SUPPLY)
         wide = wide.reindex(wide.index.union(dates)).ffill().loc[dates]
-        parts.append(wide.rename_axis(index="date").stack(["site", "resource"]).reset_index())
+        tall = wide.rename_axis(index="date").stack(["site", "resource"]).dropna(subset="capacity")
+        parts.append(tall.reset_index())
     return pd.concat(parts)[["date", "site", "resource", *SUPPLY]].sort_values(["date", "site", "resource"],
                                                                                ignore_index=True)
 
@@ -63,7 +64,8 @@ def project_capacity(capacity: pd.DataFrame, as_of: pd.Timestamp, dates: pd.Date
     known = capacity
     if "date" in capacity:
         known = capacity[capacity["date"].isna() | (capacity["date"] <= as_of)]
-    daily = len(dates) < 2 or infer_period(dates) == "D"
+    # A month is too long a step for a day; a single week ahead looks back to the as-of date either way.
+    daily = infer_period(dates) == "D" if len(dates) > 1 else (dates - as_of).days.max() < 28
     days_back = -(-(dates - as_of).days // 7) * 7 if daily else (dates - as_of).days
     # Two later dates may look back to the same one, hence the join instead of a relabelling.
     source = pd.DataFrame({"date": dates, "source": dates - pd.to_timedelta(days_back, unit="D")})

@@ -30,6 +30,7 @@ from collections import defaultdict
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import pulp
 
 from medlib.allocate.problem import Problem
@@ -96,15 +97,21 @@ class Model:
         for drug in self.drugs:
             days = np.nan if life is None else life.iloc[drug]
             for site in self.sites:
-                joined[site, drug][last]  # every site can receive what keeps
                 for period in self.periods:
                     end = last if np.isnan(days) else self._last_usable(problem.dates[period] + np.timedelta64(int(days), "D"))
                     joined[site, drug][end][period] += problem.capacity[site, drug, period]
         for row in problem.stock.itertuples():
-            end = last if row.expires != row.expires else self._last_usable(row.expires)
-            if end >= 0:
-                joined[problem.sites.index(row.site), problem.names.index(row.resource)][end][0] += row.units
-        return joined
+            end = last if pd.isna(row.expires) else self._last_usable(row.expires)
+            start = 0 if pd.isna(row.arrives) else int(np.searchsorted(problem.dates, np.datetime64(row.arrives)))
+            if start <= end:
+                joined[problem.sites.index(row.site), problem.names.index(row.resource)][end][start] += row.units
+        for drug in self.drugs:
+            # Any cohort can be sent to any site, and what keeps is always one of them.
+            ends = {last}.union(*(joined[site, drug] for site in self.sites))
+            for site in self.sites:
+                for end in ends:
+                    joined[site, drug][end]
+        return {key: dict(sorted(cohorts.items())) for key, cohorts in joined.items()}
 
     def _last_usable(self, expires) -> int:
         return int(np.searchsorted(self.problem.dates, np.datetime64(expires))) - 1
@@ -219,11 +226,9 @@ class Model:
                 self._add_stock(scenario, site, drug, cohorts)
 
     def _add_stock(self, scenario: int, site: int, drug: int, cohorts: dict[int, np.ndarray]) -> None:
-        arriving = {end for link, resource, end, _ in self.batch if resource == drug and link in self.incoming[site]}
         used = defaultdict(list)
-        for end in sorted(set(cohorts) | arriving):
-            before = None
-            joined = cohorts.get(end, np.zeros(len(self.periods)))
+        for end, joined in cohorts.items():
+            before = 0
             for period in range(end + 1):
                 position = (scenario, site, drug, end, period)
                 stock, use = self._variable("stock", *position), self._variable("used", *position)
@@ -233,8 +238,8 @@ class Model:
                 sent = [self.batch[link, drug, end, period] for link in self.outgoing[site]
                         if (link, drug, end, period) in self.batch]
                 # "<=" instead of "=": what nobody needs may be left to expire.
-                self.lp += (stock + use + pulp.lpSum(sent) - pulp.lpSum(arrived) - (before if before is not None else 0)
-                            <= float(joined[period]), self._name("stock", *position))
+                self.lp += (stock + use + pulp.lpSum(sent) - pulp.lpSum(arrived) - before <= float(joined[period]),
+                            self._name("stock", *position))
                 before = stock
         for period in self.periods:
             key = (site, drug, period)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,21 @@ from medlib.errors import MedlibError
 
 #: Amounts below this are rounding noise of the solver.
 NOISE = 1e-6
+
+
+class Shipment(NamedTuple):
+    """One order of a plan by position: what leaves over which link in which period.
+
+    For a drug, the batches meant are those that expire after `expires_after` and, where that is a date, not after
+    `expires_by`.
+    """
+
+    link: int
+    resource: int
+    period: int
+    amount: float
+    expires_after: pd.Timestamp | None = None
+    expires_by: pd.Timestamp | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,8 @@ class Plan:
         The solved PuLP model.
     objective : float
         Cost points.
+    shipments : list of Shipment
+        Every move, drugs by expiry.
     moves : pandas.DataFrame
         The `moves` table.
     surge : pandas.DataFrame
@@ -41,6 +59,7 @@ class Plan:
     problem: Problem
     model: Model
     objective: float
+    shipments: list[Shipment]
     moves: pd.DataFrame
     surge: pd.DataFrame
     short: np.ndarray
@@ -106,7 +125,9 @@ def solve(problem: Problem) -> Plan:
 def read_plan(model: Model) -> Plan:
     """Solve a model, to which rows may have been added by hand, and read the plan."""
     problem, gap = model.problem, 1e-4 if model.problem.rules.integer else None
-    outcome = model.lp.solve(pulp.HiGHS(msg=False, gapRel=gap, threads=1))
+    # Measured on the sample: with several scenarios the interior point method takes half the simplex method's time.
+    method = "ipm" if len(problem.weights) > 1 and not problem.rules.integer else "choose"
+    outcome = model.lp.solve(pulp.HiGHS(msg=False, gapRel=gap, threads=1, solver=method))
     # PuLP 4 returns statistics, PuLP 3.3 a number.
     status = getattr(outcome, "status_str", None) or pulp.LpStatus[outcome]
     if status != "Optimal":
@@ -115,7 +136,8 @@ def read_plan(model: Model) -> Plan:
     short = np.zeros(problem.demand.shape)
     for key, variable in model.short.items():
         short[key] = max(variable.varValue or 0.0, 0.0)
-    return Plan(problem=problem, model=model, objective=float(pulp.value(model.lp.objective)), moves=_read_moves(model),
+    return Plan(problem=problem, model=model, objective=float(pulp.value(model.lp.objective)),
+                shipments=(shipments := _read_shipments(model)), moves=_tabulate_moves(shipments, model),
                 surge=_read_surge(model), short=np.where(short < NOISE, 0.0, short),
                 duals={row.name: float(row.pi or 0.0) for row in _list_rows(model.lp)})
 
@@ -134,24 +156,30 @@ def solve_lexicographic(problem: Problem) -> Plan:
     return solve(replace(problem, rules=replace(problem.rules, shortage_cost=1e5)))
 
 
-def _read_moves(model: Model) -> pd.DataFrame:
-    problem = model.problem
-    amounts: dict[tuple[int, int, int], float] = {key: variable.varValue or 0.0 for key, variable in model.move.items()}
-    for (link, drug, _, period), variable in model.batch.items():
-        amounts[link, drug, period] = amounts.get((link, drug, period), 0.0) + (variable.varValue or 0.0)
-    rows = []
-    for (link, resource, period), amount in amounts.items():
-        if amount > NOISE:
-            origin, destination = model.ends[link]
-            patients = resource in model.beds
-            arrival = problem.dates[period if patients else model.arrival[link, period]]
-            rows.append((problem.dates[period], arrival, problem.sites[origin], problem.sites[destination],
-                         problem.names[resource], "patients" if patients else "units", amount,
-                         problem.links["distance_km"].iloc[link]))
+def _read_shipments(model: Model) -> list[Shipment]:
+    dates, last = model.problem.dates, model.periods[-1]
+    found = [Shipment(*key, amount) for key, variable in model.move.items()
+             if (amount := variable.varValue or 0.0) > NOISE]
+    for (link, drug, end, period), variable in model.batch.items():
+        if (amount := variable.varValue or 0.0) > NOISE:
+            found.append(Shipment(link, drug, period, amount, dates[end], dates[end + 1] if end < last else None))
+    return found
+
+
+def _tabulate_moves(shipments: list[Shipment], model: Model) -> pd.DataFrame:
+    problem, rows = model.problem, []
+    for shipment in shipments:
+        origin, destination = model.ends[shipment.link]
+        patients = shipment.resource in model.beds
+        arrival = shipment.period if patients else model.arrival[shipment.link, shipment.period]
+        rows.append((problem.dates[shipment.period], problem.dates[arrival], problem.sites[origin],
+                     problem.sites[destination], problem.names[shipment.resource], "patients" if patients else "units",
+                     shipment.amount, problem.links["distance_km"].iloc[shipment.link]))
     columns = ["date", "arrival", "origin", "destination", "resource", "what", "amount", "distance_km"]
     moves = pd.DataFrame(rows, columns=columns).astype({"date": "datetime64[us]", "arrival": "datetime64[us]",
                                                         "amount": float, "distance_km": float})
-    return moves.sort_values(columns[:5], ignore_index=True).round({"amount": 4})
+    return moves.groupby([name for name in columns if name != "amount"], as_index=False)["amount"].sum()[columns].round(
+        {"amount": 4})
 
 
 def _read_surge(model: Model) -> pd.DataFrame:

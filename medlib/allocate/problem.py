@@ -94,7 +94,8 @@ class Problem:
         The `links` table, within the rules' distance.
     rules : Rules
     stock : pandas.DataFrame
-        Drugs on hand at the start: site, resource, expires (first date they can't be used; NaT never), units.
+        Drugs on hand or on their way at the start: site, resource, expires (first date they can't be used; NaT never),
+        arrives (date they can be used from; NaT at once), units.
     """
 
     sites: tuple[str, ...]
@@ -108,7 +109,7 @@ class Problem:
     links: pd.DataFrame
     rules: Rules
     stock: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame({"site": [], "resource": [], "expires": [], "units": []}))
+        default_factory=lambda: pd.DataFrame({"site": [], "resource": [], "expires": [], "arrives": [], "units": []}))
 
     def __post_init__(self):
         shape = (len(self.sites), len(self.resources), len(self.dates))
@@ -119,10 +120,11 @@ class Problem:
             values = getattr(self, name)
             if values.shape != wanted:
                 raise MedlibError(f"{name} must have shape {wanted}; got {values.shape}.")
-            if not (np.isfinite(values) & (values >= 0)).all():
-                place = np.argwhere(~(np.isfinite(values) & (values >= 0)))[0][-len(shape):]
-                raise MedlibError(f"{name} must be numbers of at least 0; got {values[~(values >= 0)][:1]} for site "
-                                  f"{self.sites[place[0]]!r}, resource {self.names[place[1]]!r}.")
+            wrong = np.argwhere(~(np.isfinite(values) & (values >= 0)))
+            if len(wrong):
+                site, resource = wrong[0][1:3] if name == "demand" else wrong[0][:2]
+                raise MedlibError(f"{name} must be numbers of at least 0; got {values[tuple(wrong[0])]} for site "
+                                  f"{self.sites[site]!r}, resource {self.names[resource]!r}.")
         unknown = set(self.links["origin"]).union(self.links["destination"]) - set(self.sites)
         if unknown:
             raise MedlibError(f"links name the unknown site(s) {', '.join(sorted(unknown))}.")

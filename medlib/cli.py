@@ -1,0 +1,182 @@
+"""The command line: thin over the other modules."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from medlib.errors import MedlibError
+
+app = typer.Typer(help="A workbench for medical resource allocation.", no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False, rich_markup_mode=None)
+console = Console(stderr=True, highlight=False)
+
+DatasetOption = Annotated[str, typer.Option(help="A name from `medlib datasets`, or a folder that passes `medlib check`.")]
+AsOfOption = Annotated[str, typer.Option(help="Last date the forecast may see, YYYY-MM-DD.")]
+SettingOption = Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE",
+                                                         help="A parameter of the notebooks; may be repeated.")]
+FileOption = Annotated[Path | None, typer.Option("-f", "--file", metavar="YAML", help="Parameters from a YAML file.")]
+NameOption = Annotated[str, typer.Option(help="Name of the folder below reports/.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    if mirror := os.environ.get("MEDLIB_MIRROR"):
+        # Notebooks run in another folder than the one the mirror was named from.
+        os.environ["MEDLIB_MIRROR"] = str(Path(mirror).expanduser().resolve())
+    try:
+        app()
+    except MedlibError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def report(dataset: DatasetOption = "", as_of: AsOfOption = "", parameter: SettingOption = None, file: FileOption = None,
+           run_name: NameOption = "") -> None:
+    """Render an allocation report: run the notebooks it needs and write report.html."""
+    from medlib.report import REPORT
+    _run(_gather(dataset, as_of, parameter, file), [REPORT], run_name)
+
+
+@app.command()
+def run(notebook: Annotated[list[str] | None, typer.Argument(help="Notebooks to run, with all that they need.")] = None,
+        dataset: DatasetOption = "", as_of: AsOfOption = "", parameter: SettingOption = None, file: FileOption = None,
+        run_name: NameOption = "",
+        resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False) -> None:
+    """Run notebooks, or go on with a run that failed or was stopped."""
+    from medlib.report import REPORT, resume_run
+    given = _gather(dataset, as_of, parameter, file)
+    if resume:
+        if given or notebook:
+            raise MedlibError("A resumed run keeps its own notebooks and parameters; leave them out, or start a new run.")
+        _finish(lambda progress: resume_run(run_name, progress))
+    else:
+        _run(given, notebook or [REPORT], run_name)
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parquet tables.")] = Path("."),
+          template: Annotated[bool, typer.Option("--template", help="Write a template into the folder instead.")] = False,
+          ) -> None:
+    """Check a folder of your own tables: every problem with file, row, column, value and what was expected."""
+    import pandas as pd
+
+    from medlib.intake import check_folder, write_template
+    if template:
+        write_template(folder)
+        print(f"A template stands in {folder}; fill it in and run: medlib check {folder}")
+        return
+    tables, problems = check_folder(folder)
+    if problems.empty:
+        print(f"{folder} passes: " + ", ".join(f"{name} {len(frame):,} rows" for name, frame in tables.items()))
+        return
+    for row in problems.itertuples():
+        place = f", row {row.row}" if pd.notna(row.row) else ""
+        place += f", column {row.column}" if pd.notna(row.column) and row.column else ""
+        came = f"got {row.value!r}, " if pd.notna(row.value) and row.value != "" else ""
+        print(f"{row.file}{place}: {came}expected {row.expected}")
+    print(f"{len(problems)} problem(s) in {folder}; nothing was changed.")
+    raise typer.Exit(2)
+
+
+@app.command()
+def datasets() -> None:
+    """List the datasets."""
+    from medlib.catalog import CATALOG
+    for entry in CATALOG.values():
+        size = f"{entry.size_mb:g} MB, downloaded at first use" if entry.url else "offline, made on the spot"
+        print(f"{entry.name}: {entry.title}\n  what     {entry.what}\n  where    {entry.where}\n  span     {entry.span}\n"
+              f"  rows     {entry.rows:,}\n  licence  {entry.licence}\n  size     {size}\n")
+
+
+@app.command()
+def parameters() -> None:
+    """List the parameters of a report, with types, defaults and units."""
+    from medlib.report import REPORT, list_notebooks, order_chain
+    table = Table("parameter", "type", "default", "what", "notebook")
+    for notebook in order_chain([REPORT], list_notebooks()):
+        for item in notebook.parameters.values():
+            if item.name != "workspace":
+                table.add_row(item.name, item.type.__name__, str(item.default), item.about, notebook.name)
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def dictionary() -> None:
+    """Print the data dictionary: every table, column, type and unit."""
+    from medlib.schema import format_dictionary
+    print(format_dictionary())
+
+
+def _gather(dataset: str, as_of: str, settings: list[str] | None, file: Path | None) -> dict[str, object]:
+    """Put the parameters together: those of the file, overruled by -p, overruled by --dataset and --as-of."""
+    given = _read_yaml(file) if file else {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise MedlibError(f"A parameter is given as -p NAME=VALUE; got {setting!r}.")
+        given[name.strip()] = value
+    return given | {name: value for name, value in (("dataset", dataset), ("as_of", as_of)) if value}
+
+
+def _read_yaml(file: Path) -> dict[str, object]:
+    import yaml
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise MedlibError(f"The parameter file {file} can't be read: {type(error).__name__}.") from None
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise MedlibError(f"The parameter file {file} is not YAML (line {line}); write one `name: value` a line.") from None
+    if not isinstance(given, dict):
+        raise MedlibError(f"The parameter file {file} must hold `name: value` lines; got a {type(given).__name__}.")
+    return given
+
+
+def _run(given: dict[str, object], targets: list[str], run_name: str) -> None:
+    from medlib.report import start_run
+    _finish(lambda progress: start_run(given, targets, run_name, progress))
+
+
+def _finish(work) -> None:
+    """Show progress, then the report's path as the last line; a failed run ends in three lines."""
+    from medlib.report import RunFailed
+    columns = (TextColumn("{task.fields[step]}"), TextColumn("{task.description:<22}"), BarColumn(24),
+               TextColumn("cell {task.completed}/{task.total}"), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+            folder = work(_show_progress(bars))
+    except RunFailed as failure:
+        print(f"{failure}", file=sys.stderr)
+        raise typer.Exit(2 if failure.mistake else 1) from None
+    page = folder / "report.html"
+    shown = page if page.is_file() else folder
+    print(f"{'report' if page.is_file() else 'run'}: {_shorten(shown)}")
+
+
+def _show_progress(bars: Progress):
+    """One line a notebook: a bar on a terminal, a plain line elsewhere."""
+    lines = {}
+
+    def progress(notebook, position, notebooks, done, cells):
+        step = f"[{position + 1}/{notebooks}]".replace("[", r"\[")
+        if notebook.name not in lines:
+            lines[notebook.name] = bars.add_task(notebook.name, total=cells, step=step)
+            if not console.is_terminal:
+                print(f"[{position + 1}/{notebooks}] {notebook.name}", file=sys.stderr, flush=True)
+        bars.update(lines[notebook.name], completed=done, total=cells)
+
+    return progress
+
+
+def _shorten(path: Path) -> Path:
+    """Path from here where it lies below here, else whole."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,168 @@
+"""Plans in words: the five sentences of a report, and shadow prices confirmed by solving again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from medlib.allocate import Problem, solve
+
+
+def format_date(date: pd.Timestamp) -> str:
+    """Write a date as people do, for example '3 December 2021'."""
+    return f"{date.day} {date:%B %Y}"
+
+
+def format_amount(value: float) -> str:
+    """Write an amount with as many digits as it deserves."""
+    return f"{value:,.0f}" if abs(value) >= 20 or abs(value - round(value)) < 0.05 else f"{value:,.1f}"
+
+
+def join_words(words: list[str]) -> str:
+    """Join words with commas and a final 'and'."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def confirm_prices(problem: Problem, prices: pd.DataFrame, base_cost: float, count: int = 5) -> pd.DataFrame:
+    """Solve again with one more unit at the places where the duals promise most.
+
+    Parameters
+    ----------
+    problem : Problem
+        The question that was answered.
+    prices : pandas.DataFrame
+        As from `Plan.price_capacity`.
+    base_cost : float
+        Objective of its optimal plan, in cost points.
+    count : int
+        Places confirmed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The `shadow_prices` table, most valuable first; `confirmed` is missing for places not solved again. Duals need
+        not be unique and hold for small changes only, so the confirmed figure is the one to quote.
+    """
+    prices = prices.sort_values("saves", ascending=False, kind="stable", ignore_index=True)
+    confirmed = np.full(len(prices), np.nan)
+    for row in prices[prices["saves"] > 1e-6].head(count).itertuples():
+        site, resource = problem.sites.index(row.site), problem.names.index(row.resource)
+        capacity = problem.capacity.copy()
+        # A drug's unit comes once, other units stay throughout.
+        drug = problem.kinds[row.resource] == "drug"
+        capacity[site, resource, :1 if drug else None] += 1
+        saved = base_cost - solve(replace(problem, capacity=capacity)).objective
+        confirmed[row.Index] = saved / problem.rules.shortage_cost
+    return prices.assign(confirmed=confirmed).round({"saves": 4, "confirmed": 4})
+
+
+def describe_prices(prices: pd.DataFrame, resources: pd.DataFrame, names: dict[str, str], periods: int) -> list[str]:
+    """Put confirmed shadow prices into words, one sentence a place.
+
+    Parameters
+    ----------
+    prices : pandas.DataFrame
+        The `shadow_prices` table.
+    resources : pandas.DataFrame
+        The `resources` table.
+    names : dict of str to str
+        Name of each site.
+    periods : int
+        Length of the horizon.
+    """
+    kinds = resources.set_index("resource")["kind"]
+    sentences = []
+    for row in prices[prices["confirmed"] > 0.005].itertuples():
+        thing = row.resource.replace("_", " ")
+        how = "at the start" if kinds[row.resource] == "drug" else f"throughout the {periods} periods"
+        sentences.append(f"One more {thing} at {names.get(row.site, row.site)} {how} would save "
+                         f"{row.confirmed:.1f} unit-days of expected shortage.")
+    return sentences
+
+
+def summarise_report(forecast: pd.DataFrame, expected: pd.DataFrame, moves: pd.DataFrame, surge: pd.DataFrame,
+                     ladder: pd.DataFrame, outcome: pd.DataFrame, names: dict[str, str]) -> list[str]:
+    """Answer the report's question in five sentences computed from its tables.
+
+    Parameters
+    ----------
+    forecast, expected, moves, surge, ladder, outcome : pandas.DataFrame
+        The tables demand_forecast, expected_shortage, moves, surge_plan, ladder and outcome.
+    names : dict of str to str
+        Name of each site.
+
+    Returns
+    -------
+    list of str
+        How demand moves; who runs short when; what to move; what that buys; what hindsight says.
+    """
+    worst = expected.groupby("resource")["shortage_before"].sum().sort_values(ascending=False, kind="stable").index[0]
+    return [_tell_demand(forecast, worst), _tell_shortage(expected, worst, names), _tell_moves(moves, surge, names),
+            _tell_effect(expected), _tell_hindsight(ladder, outcome, forecast["as_of"].iloc[0])]
+
+
+def _tell_demand(forecast: pd.DataFrame, resource: str) -> str:
+    rows = forecast[forecast["resource"] == resource]
+    if rows.empty:
+        return f"{resource.replace('_', ' ').capitalize()} is needed as other resources require it."
+    total = rows[rows["quantile"] == 0.5].groupby("date")["demand"].sum()
+    first, last = total.index[0], total.index[-1]
+    change = 100 * (total.iloc[-1] / total.iloc[0] - 1) if total.iloc[0] else 0.0
+    return (f"As of {format_date(rows['as_of'].iloc[0])}, the median forecast of demand for {resource.replace('_', ' ')}s over "
+            f"all sites goes from {format_amount(total.iloc[0])} on {format_date(first)} to "
+            f"{format_amount(total.iloc[-1])} on {format_date(last)} ({change:+.1f} %).")
+
+
+def _tell_shortage(expected: pd.DataFrame, resource: str, names: dict[str, str]) -> str:
+    before = expected["shortage_before"].sum()
+    if before < 0.05:
+        return "Without any action no shortage is expected at any site."
+    rows = expected[(expected["resource"] == resource) & (expected["shortage_before"] > 0)]
+    by_site = rows.groupby("site")["shortage_before"].sum().sort_values(ascending=False, kind="stable").head(3)
+    parts = []
+    for site, amount in by_site.items():
+        peak = rows[rows["site"] == site].sort_values("shortage_before", kind="stable").iloc[-1]
+        parts.append(f"{names.get(site, site)} ({format_amount(amount)}, worst on {peak['date'].day} {peak['date']:%B})")
+    return (f"If nothing is done, {format_amount(before)} unit-days of shortage are expected; most lack "
+            f"{resource.replace('_', ' ')}s, above all {join_words(parts)}.")
+
+
+def _tell_moves(moves: pd.DataFrame, surge: pd.DataFrame, names: dict[str, str]) -> str:
+    parts = []
+    for resource, rows in moves.groupby("resource"):
+        pairs = rows.groupby(["origin", "destination"])["amount"].sum().sort_values(ascending=False, kind="stable")
+        (origin, destination), amount = pairs.index[0], pairs.iloc[0]
+        what = f"{resource.replace('_', ' ')} patients" if rows["what"].iloc[0] == "patients" else resource.replace("_", " ")
+        parts.append(f"{format_amount(rows['amount'].sum())} {what} on {len(pairs)} routes (the largest from "
+                     f"{names.get(origin, origin)} to {names.get(destination, destination)}: {format_amount(amount)})")
+    moved = "The plan moves " + join_words(parts) if parts else "The plan moves nothing"
+    if surge.empty:
+        return moved + " and opens no surge units."
+    peak = surge.groupby("date")["surge"].sum()
+    return (f"{moved}, and opens surge units at {surge['site'].nunique()} sites, at most {format_amount(peak.max())} "
+            f"at once, on {format_date(peak.idxmax())}.")
+
+
+def _tell_effect(expected: pd.DataFrame) -> str:
+    before, after = expected["shortage_before"].sum(), expected["shortage_after"].sum()
+    if before < 0.05:
+        return "There is nothing to gain: expected shortage is zero with and without the plan."
+    return (f"That brings expected shortage from {format_amount(before)} to {format_amount(after)} unit-days "
+            f"({100 * (after / before - 1):+.0f} %), averaged over the forecast's whole distribution.")
+
+
+def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Timestamp) -> str:
+    rows = ladder[ladder["resource"] == "all"].set_index("rung")
+    short, share = rows["shortage"], rows.loc["full_forecast", "gap_closed"]
+    verdict = (f"which closes {100 * share:.0f} % of the gap between the two" if pd.notna(share)
+               else "and between the two there was no gap to close")
+    first, last = outcome["date"].min(), outcome["date"].max()
+    when = f"from {format_date(first)} to {format_date(last)}"
+    if first <= as_of:
+        when += " (what comes after the as-of date is not known yet)"
+    return (f"Rolled through what really happened {when} and revised every period, planning with the full forecast left "
+            f"{format_amount(short['full_forecast'])} unit-days short, against {format_amount(short['reactive'])} with the "
+            f"reactive same-day rule and {format_amount(short['perfect_foresight'])} with perfect foresight, {verdict}; no "
+            f"reallocation could have gone below {format_amount(rows['bound'].iloc[0])}.")

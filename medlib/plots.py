@@ -1,0 +1,241 @@
+"""Pictures. Every function draws on `ax`, returns it, and neither saves nor shows."""
+
+from __future__ import annotations
+
+import matplotlib.dates as mdates
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch
+
+from medlib.simulate import RUNGS
+
+#: Okabe and Ito's colours, told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8a8a"
+
+
+def _axes(ax: Axes | None) -> Axes:
+    return plt.subplots(figsize=(7, 3.4))[1] if ax is None else ax
+
+
+def _tidy(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _date_ticks(ax: Axes, count: int = 5) -> None:
+    locator = mdates.AutoDateLocator(minticks=3, maxticks=count)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+
+
+def plot_fan(forecast: pd.DataFrame, history: pd.DataFrame, outcome: pd.DataFrame | None = None,
+             limit: float | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw one series: its recent past, the forecast's median with 50 and 95 % bands, and what happened.
+
+    Parameters
+    ----------
+    forecast : pandas.DataFrame
+        `demand_forecast` rows of one site and resource.
+    history, outcome : pandas.DataFrame
+        date and demand of that series before and after the as-of date.
+    limit : float, optional
+        Units that may be planned; drawn as a line.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    wide = forecast.pivot(index="date", columns="quantile", values="demand")
+    ax.plot(history["date"], history["demand"], color="black", lw=1.1, label="observed")
+    ax.fill_between(wide.index, wide[0.025], wide[0.975], color=BLUE, alpha=0.18, lw=0, label="95 % interval")
+    ax.fill_between(wide.index, wide[0.25], wide[0.75], color=BLUE, alpha=0.38, lw=0, label="50 % interval")
+    ax.plot(wide.index, wide[0.5], color=BLUE, lw=1.4, label="median")
+    if outcome is not None and len(outcome):
+        ax.plot(outcome["date"], outcome["demand"], color=RED, lw=0, marker=".", ms=4, label="what happened")
+    if limit is not None:
+        ax.axhline(limit, color=GREY, ls="--", lw=1.0, label="may be planned")
+    _date_ticks(ax, 4)
+    return _tidy(ax)
+
+
+def plot_fans(forecast: pd.DataFrame, demand: pd.DataFrame, outcome: pd.DataFrame, usable: pd.DataFrame, unit: str,
+              names: dict[str, str], look_back: int = 42, columns: int = 4) -> plt.Figure:
+    """Draw a fan for every site, as small multiples with one legend.
+
+    Parameters
+    ----------
+    forecast, demand, outcome : pandas.DataFrame
+        Rows of one resource.
+    usable : pandas.DataFrame
+        site and usable (units that may be planned).
+    unit : str
+        What is counted.
+    names : dict of str to str
+        Title of each site.
+    look_back : int
+        Periods of the past that are shown.
+    columns : int
+        Panels in a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    sites = sorted(forecast["site"].unique(), key=lambda site: names.get(site, site))
+    rows = -(-len(sites) // columns)
+    columns = min(columns, len(sites))
+    figure, axes = plt.subplots(rows, columns, figsize=(2.9 * columns, 1.95 * rows + 0.5), squeeze=False,
+                                layout="constrained")
+    limits = usable.groupby("site")["usable"].mean()
+    for ax, site in zip(axes.flat, sites):
+        past = demand[demand["site"] == site].sort_values("date")
+        past = past[past["date"] <= forecast["as_of"].max()].tail(look_back)
+        plot_fan(forecast[forecast["site"] == site], past, outcome[outcome["site"] == site], limits.get(site), ax=ax)
+        ax.set_title(names.get(site, site), fontsize=9, loc="left")
+        ax.tick_params(labelsize=7)
+        ax.xaxis.get_offset_text().set_fontsize(7)
+    for ax in axes.flat[len(sites):]:
+        ax.set_axis_off()
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8, frameon=False)
+    figure.supylabel(unit, fontsize=9)
+    return figure
+
+
+def plot_transfers(moves: pd.DataFrame, sites: pd.DataFrame, shortage: pd.Series, *, ax: Axes | None = None) -> Axes:
+    """Draw who sends to whom on a schematic map.
+
+    Parameters
+    ----------
+    moves : pandas.DataFrame
+        `moves` rows of one resource; amounts over all periods are added up.
+    sites : pandas.DataFrame
+        The `sites` table.
+    shortage : pandas.Series
+        Expected unit-days short without the plan, by site: colours the dots.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Longitude is shrunk by the cosine of the mean latitude, so that distances look right.
+    """
+    ax = plt.subplots(figsize=(7.2, 7.2))[1] if ax is None else ax
+    squeeze = np.cos(np.radians(sites["latitude"].mean()))
+    place = {row.site: (row.longitude * squeeze, row.latitude) for row in sites.itertuples()}
+    flows = moves.groupby(["origin", "destination"])["amount"].sum()
+    for (origin, destination), amount in flows.items():
+        width = 0.6 + 4.4 * np.sqrt(amount / flows.max())
+        ax.add_patch(FancyArrowPatch(place[origin], place[destination], connectionstyle="arc3,rad=0.16", color=BLUE,
+                                     lw=width, alpha=0.55, arrowstyle="-|>", mutation_scale=9 + width, shrinkA=7, shrinkB=7,
+                                     zorder=2))
+    short = sites["site"].map(shortage).fillna(0.0)
+    dots = ax.scatter(*zip(*sites["site"].map(place)), c=short, cmap="YlOrRd", vmin=0, vmax=max(short.max(), 1e-9),
+                      s=90, edgecolor="black", linewidth=0.7, zorder=3)
+    _label_sites(ax, sites, place)
+    ax.set_aspect("equal")
+    ax.margins(0.16)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.figure.colorbar(dots, ax=ax, shrink=0.5, label="expected unit-days short without the plan", pad=0.01)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    return ax
+
+
+def _label_sites(ax: Axes, sites: pd.DataFrame, place: dict[str, tuple[float, float]]) -> None:
+    """Write each site's identifier on the side of its dot where neighbours are farthest."""
+    points = np.array([place[site] for site in sites["site"]])
+    reach = max(np.ptp(points[:, 0]), np.ptp(points[:, 1]), 1e-9)
+    sides = [((7, 0), "left", "center", (1, 0)), ((-7, 0), "right", "center", (-1, 0)),
+             ((0, 8), "center", "bottom", (0, 1)), ((0, -8), "center", "top", (0, -1))]
+    for number, site in enumerate(sites["site"]):
+        away = np.delete(points, number, axis=0) - points[number]
+        def crowding(side):
+            # Labels are wide: a neighbour counts where it lies in the label's direction.
+            spot = np.array(side[3]) * reach * (0.10 if side[3][0] else 0.035)
+            return np.sum(np.exp(-(np.linalg.norm((away - spot) / (reach * np.array([0.11, 0.035])), axis=1) ** 2)))
+        offset, across, up, _ = min(sides, key=crowding) if len(away) else sides[0]
+        ax.annotate(site, points[number], xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8,
+                    zorder=4, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
+
+
+def plot_shortage(expected: pd.DataFrame, column: str, *, ax: Axes | None = None, highest: float | None = None) -> Axes:
+    """Draw expected shortage as a heat map, a row a site and a column a period.
+
+    Parameters
+    ----------
+    expected : pandas.DataFrame
+        `expected_shortage` rows of one resource.
+    column : {"shortage_before", "shortage_after"}
+    ax : matplotlib.axes.Axes, optional
+    highest : float, optional
+        Units at the end of the colour scale, so that two pictures can be compared.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    wide = expected.pivot(index="site", columns="date", values=column)
+    image = ax.imshow(wide, aspect="auto", cmap="YlOrRd", vmin=0, vmax=max(highest or wide.to_numpy().max(), 1e-9))
+    ax.set_yticks(range(len(wide)), wide.index, fontsize=8)
+    step = max(1, len(wide.columns) // 7)
+    ax.set_xticks(range(0, len(wide.columns), step), [f"{date.day} {date:%b}" for date in wide.columns[::step]], fontsize=8)
+    ax.figure.colorbar(image, ax=ax, label="units short", pad=0.02)
+    return ax
+
+
+def plot_ladder(ladder: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the regret ladder: unit-days short of every policy, with the bound that no reallocation can beat.
+
+    Parameters
+    ----------
+    ladder : pandas.DataFrame
+        `ladder` rows of one resource, or of 'all'.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    rows = ladder.set_index("rung").loc[[rung for rung in RUNGS if rung in set(ladder["rung"])]]
+    colours = {"do_nothing": GREY, "reactive": ORANGE, "perfect_foresight": GREEN}
+    bars = ax.barh([RUNGS[rung] for rung in rows.index], rows["shortage"], height=0.62,
+                   color=[colours.get(rung, BLUE) for rung in rows.index])
+    ax.bar_label(bars, [f"{value:,.0f}" for value in rows["shortage"]], padding=4, fontsize=9)
+    bound = rows["bound"].iloc[0]
+    ax.axvline(bound, color="black", ls=":", lw=1.2, label=f"no reallocation can beat {bound:,.0f}")
+    ax.invert_yaxis()
+    ax.set_xlabel("unit-days short over the horizon")
+    ax.set_xlim(right=1.12 * max(rows["shortage"].max(), 1.0))
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    return _tidy(ax)
+
+
+def plot_cleaning(collected: pd.DataFrame, cleaned: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw one series as it was reported and as it was cleaned, filled values marked.
+
+    Parameters
+    ----------
+    collected, cleaned : pandas.DataFrame
+        `demand_collected` and `demand` rows of one site and resource.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    ax.plot(collected["date"], collected["demand"], lw=0, marker=".", ms=3, color=ORANGE, label="as reported")
+    ax.plot(cleaned["date"], cleaned["demand"], lw=1, color=BLUE, label="cleaned")
+    filled = cleaned[cleaned["imputed"]]
+    ax.plot(filled["date"], filled["demand"], lw=0, marker="x", ms=5, color=RED, label="filled in")
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
+    _date_ticks(ax)
+    return _tidy(ax)

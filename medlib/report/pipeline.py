@@ -1,0 +1,162 @@
+"""The notebooks as a pipeline: what each reads, writes and takes as parameters.
+
+A notebook's head says ``**Reads** `a`, `b` `` and ``**Writes** `c` ``. That declaration orders the notebooks.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from medlib.errors import MedlibError
+from medlib.tables import PROJECT
+
+NOTEBOOKS = PROJECT / "notebooks"
+TYPES = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell: name, type, default and what its comment says."""
+
+    name: str
+    type: type
+    default: object
+    about: str
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook: its name, title, question, tables and parameters."""
+
+    name: str
+    path: Path
+    title: str
+    question: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    parameters: dict[str, Parameter]
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read a notebook's head and parameters.
+
+    Raises
+    ------
+    MedlibError
+        There is no head cell with title, Reads and Writes, or not exactly one parameters cell.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    head = notebook.cells[0].source
+    lines = [line.strip() for line in head.splitlines() if line.strip()]
+    found = {word: re.search(rf"\*\*{word}\*\*(.*)", head) for word in ("Reads", "Writes")}
+    if not lines[0].startswith("# ") or not all(found.values()):
+        raise MedlibError(f"Notebook {path.name} needs a first cell with '# NN Title', **Reads** and **Writes**.")
+    tables = {word: tuple(re.findall(r"`(\w+)`", match.group(1))) for word, match in found.items()}
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise MedlibError(f"Notebook {path.name} needs exactly one cell tagged 'parameters'; it has {len(tagged)}.")
+    return Notebook(path.stem, path, lines[0].removeprefix("# "), lines[1], tables["Reads"], tables["Writes"],
+                    _read_parameters(tagged[0].source, path.name))
+
+
+def _read_parameters(source: str, name: str) -> dict[str, Parameter]:
+    parameters = {}
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.annotation, ast.Name) and node.annotation.id in TYPES):
+            raise MedlibError(f"Notebook {name}: each parameter is written `name: type = literal  # unit`, with a type of "
+                              f"{', '.join(TYPES)}; got {ast.unparse(node)!r}.")
+        about = lines[node.end_lineno - 1].partition("#")[2].strip()
+        parameters[node.target.id] = Parameter(node.target.id, TYPES[node.annotation.id], ast.literal_eval(node.value), about)
+    return parameters
+
+
+def list_notebooks(folder: Path = NOTEBOOKS) -> dict[str, Notebook]:
+    """Read every numbered notebook, in order of number."""
+    return {path.stem: read_notebook(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+
+
+def order_chain(targets: list[str], notebooks: dict[str, Notebook]) -> list[Notebook]:
+    """Return the targets and every notebook whose tables they need, writers before readers.
+
+    Raises
+    ------
+    MedlibError
+        A target is unknown, or a table that is read is written by no notebook.
+    """
+    writer = {table: notebook for notebook in notebooks.values() for table in notebook.writes}
+    chain: dict[str, Notebook] = {}
+
+    def add(notebook: Notebook) -> None:
+        for table in notebook.reads:
+            if table not in writer:
+                raise MedlibError(f"Notebook {notebook.name} reads {table!r}, which no notebook writes.")
+            if writer[table].name not in chain and writer[table] is not notebook:
+                add(writer[table])
+        chain[notebook.name] = notebook
+
+    for target in targets:
+        name = target.removesuffix(".ipynb").rpartition("/")[2]
+        if name not in notebooks:
+            raise MedlibError(f"There is no notebook {target!r};{_suggest(name, notebooks)} the notebooks are "
+                              f"{', '.join(notebooks)}.")
+        add(notebooks[name])
+    return list(chain.values())
+
+
+def check_parameters(given: dict[str, object], chain: list[Notebook]) -> dict[str, object]:
+    """Check the given parameters against the notebooks' parameters cells and add the defaults.
+
+    Parameters
+    ----------
+    given : dict
+        Values as typed on the command line (text) or read from YAML.
+    chain : list of Notebook
+
+    Returns
+    -------
+    dict
+        Every parameter of the chain but `workspace`, typed.
+
+    Raises
+    ------
+    MedlibError
+        An unknown name (the message lists the valid ones) or a value of the wrong type.
+    """
+    known = {name: parameter for notebook in chain for name, parameter in notebook.parameters.items() if name != "workspace"}
+    for name in given:
+        if name not in known:
+            raise MedlibError(f"There is no parameter {name!r};{_suggest(name, known)} the parameters are "
+                              f"{', '.join(sorted(known))}.")
+    return {name: convert(given[name], parameter) if name in given else parameter.default
+            for name, parameter in known.items()}
+
+
+def convert(value: object, parameter: Parameter) -> object:
+    """Bring a value to the parameter's type; text is read, other types must fit (a whole number fits a float)."""
+    wanted = parameter.type
+    if wanted is str and isinstance(value, str):
+        return value
+    if isinstance(value, str):
+        words = {"true": True, "false": False}
+        try:
+            return words[value.lower()] if wanted is bool else wanted(value)
+        except (KeyError, ValueError):
+            pass
+    elif type(value) is wanted or (wanted is float and type(value) is int):
+        return wanted(value)
+    elif wanted is str and hasattr(value, "isoformat"):
+        return value.isoformat()  # YAML reads 2021-11-20 as a date
+    about = f" ({parameter.about})" if parameter.about else ""
+    raise MedlibError(f"Parameter {parameter.name!r}{about} must be of type {wanted.__name__}; got {value!r}.")
+
+
+def _suggest(name: str, known) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" did you mean {close[0]!r}?" if close else ""
