@@ -112,3 +112,10 @@ def extend(last_date, period: str, n: int) -> pd.DatetimeIndex:
     last = pd.Timestamp(last_date).normalize()
     dates = pd.date_range(last, periods=n + 1, freq=period, unit="us")
     return dates[dates > last][:n]
+
+
+def name_period(dates) -> str:
+    """Name one period of a grid in words: 'day', 'week' or 'month'; a single date counts as a day."""
+    if len(pd.DatetimeIndex(dates).unique()) < 2:
+        return "day"
+    return {"D": "day", "M": "month"}.get(infer_period(dates)[0], "week")

@@ -13,6 +13,7 @@ import pooch
 from medlib import sample
 from medlib.errors import MedlibError
 from medlib.intake import read_folder
+from medlib.schema import INPUTS
 from medlib.tables import PROJECT
 
 #: Where downloads are kept.
@@ -91,6 +92,7 @@ def fetch(entry: Dataset) -> Path:
             raise MedlibError(f"{path} is not the file that was tested (another SHA-256); replace it by the one from "
                               f"{entry.url}.")
         return path
+    pooch.get_logger().setLevel("WARNING")
     try:
         return Path(pooch.retrieve(entry.url, known_hash=entry.sha256, fname=entry.file, path=CACHE / entry.name))
     except ValueError as error:
@@ -126,7 +128,7 @@ _REGISTER = ("robert-koch-institut/Intensivkapazitaeten_und_COVID-19-Intensivbet
 CATALOG: dict[str, Dataset] = {entry.name: entry for entry in (
     Dataset(
         name="sample", title="Synthetic hospital network", what="beds, ICU beds, ventilators, nurses, one drug",
-        where="20 made-up hospitals in 4 regions", span="2023-01-01 to 2025-12-31, daily", rows=87_656, licence="MIT",
+        where="20 made-up hospitals in 4 regions", span="2023-01-01 to 2025-12-31, daily", rows=87_623, licence="MIT",
         attribution="Made by medlib.sample; synthetic, no real patients or hospitals.", load=_load_sample, synthetic=True,
         notes="Synthetic. The places lie in the open Atlantic on purpose. Gaps, double entries and slips were put in."),
     Dataset(
@@ -136,7 +138,7 @@ CATALOG: dict[str, Dataset] = {entry.name: entry for entry in (
                     "doi:10.5281/zenodo.22058262, CC-BY-4.0. Changed: columns selected and renamed, rows before May 2020 "
                     "left out.",
         load=_load_icu_germany, file=_REGISTER[2], url="https://raw.githubusercontent.com/{}/{}/{}".format(*_REGISTER),
-        sha256="990fd8c38d01cf7321dcc9f691ad3acca8bdefb997c6f47d010bea01333ab584", size_mb=3.6,
+        sha256="990fd8c38d01cf7321dcc9f691ad3acca8bdefb997c6f47d010bea01333ab584", size_mb=3.7,
         notes="Demand is occupied beds. Nobody lies in a bed that isn't there, so demand beyond the operable beds is not "
               "seen: shortage counts bed-days above the planning occupancy. Transfers that really took place are already in "
               "the figures. Operable beds are occupied plus free ones; surge is the 7-day emergency reserve."),
@@ -198,11 +200,11 @@ def locate_dataset(dataset: str) -> str:
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's CSV and Parquet files."""
+    """SHA-256 over the names and contents of a folder's tables; other files may lie there too."""
     import hashlib
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".csv", ".parquet"):
+        if path.suffix in (".csv", ".parquet") and path.stem in INPUTS:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

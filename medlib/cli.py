@@ -106,14 +106,22 @@ def parameters() -> None:
         for item in notebook.parameters.values():
             if item.name != "workspace":
                 table.add_row(item.name, item.type.__name__, str(item.default), item.about, notebook.name)
+    table.columns[0].min_width = max(map(len, table.columns[0].cells))  # a name that is cut can't be typed
     Console(highlight=False).print(table)
+
+
+@app.command()
+def index() -> None:
+    """Print the index of the notebooks, as it stands in the README."""
+    from medlib.report import format_index, list_notebooks
+    print(format_index(list_notebooks()))
 
 
 @app.command()
 def dictionary() -> None:
     """Print the data dictionary: every table, column, type and unit."""
     from medlib.schema import format_dictionary
-    print(format_dictionary())
+    print(format_dictionary(), end="")
 
 
 def _gather(dataset: str, as_of: str, settings: list[str] | None, file: Path | None) -> dict[str, object]:
@@ -136,6 +144,8 @@ def _read_yaml(file: Path) -> dict[str, object]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise MedlibError(f"The parameter file {file} is not YAML (line {line}); write one `name: value` a line.") from None
+    except ValueError as error:  # YAML takes 2021-13-45 for a date
+        raise MedlibError(f"The parameter file {file} holds a value that can't be read: {error}.") from None
     if not isinstance(given, dict):
         raise MedlibError(f"The parameter file {file} must hold `name: value` lines; got a {type(given).__name__}.")
     return given

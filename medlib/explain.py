@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,44 @@ def format_amount(value: float) -> str:
 def join_words(words: list[str]) -> str:
     """Join words with commas and a final 'and'."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def format_table(frame: pd.DataFrame, headers: dict[str, str] | None = None, digits: dict[str, int] | None = None) -> str:
+    """Format a table as HTML for readers.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    headers : dict of str to str
+        Column heads with units; columns that are not named are left out, in this order. None: all, as they are.
+    digits : dict of str to int
+        Decimals by column, 0 where not named. Dates are written as '3 Dec'.
+
+    Returns
+    -------
+    str
+        Numbers stand to the right, words to the left; a missing value is a dash.
+    """
+    headers = headers or {name: name for name in frame.columns}
+    numeric = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in headers}
+
+    def write(name, value):
+        if pd.isna(value):
+            return "–"
+        if isinstance(value, pd.Timestamp):
+            return f"{value.day} {value:%b}"
+        return f"{value:,.{(digits or {}).get(name, 0)}f}" if numeric[name] else html.escape(str(value))
+
+    side = {name: "number" if numeric[name] else "word" for name in headers}
+    head = "".join(f'<th class="{side[name]}">{html.escape(words)}</th>' for name, words in headers.items())
+    rows = "".join("<tr>" + "".join(f'<td class="{side[name]}">{write(name, value)}</td>' for name, value in zip(headers, row))
+                   + "</tr>" for row in frame[list(headers)].itertuples(index=False))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def name_resource(resource: str) -> str:
+    """Write a resource's identifier as people do: 'icu_bed' becomes 'ICU bed'."""
+    return " ".join(word.upper() if word in ("icu", "ed", "or", "ct", "mri") else word for word in resource.split("_"))
 
 
 def confirm_prices(problem: Problem, prices: pd.DataFrame, base_cost: float, count: int = 5) -> pd.DataFrame:
@@ -58,7 +97,7 @@ def confirm_prices(problem: Problem, prices: pd.DataFrame, base_cost: float, cou
     return prices.assign(confirmed=confirmed).round({"saves": 4, "confirmed": 4})
 
 
-def describe_prices(prices: pd.DataFrame, resources: pd.DataFrame, names: dict[str, str], periods: int) -> list[str]:
+def describe_prices(prices: pd.DataFrame, resources: pd.DataFrame, names: dict[str, str], span: str) -> list[str]:
     """Put confirmed shadow prices into words, one sentence a place.
 
     Parameters
@@ -69,15 +108,14 @@ def describe_prices(prices: pd.DataFrame, resources: pd.DataFrame, names: dict[s
         The `resources` table.
     names : dict of str to str
         Name of each site.
-    periods : int
-        Length of the horizon.
+    span : str
+        The horizon in words, for example '14 days'.
     """
     kinds = resources.set_index("resource")["kind"]
     sentences = []
     for row in prices[prices["confirmed"] > 0.005].itertuples():
-        thing = row.resource.replace("_", " ")
-        how = "at the start" if kinds[row.resource] == "drug" else f"throughout the {periods} periods"
-        sentences.append(f"One more {thing} at {names.get(row.site, row.site)} {how} would save "
+        how = "at the start" if kinds[row.resource] == "drug" else f"throughout the {span}"
+        sentences.append(f"One more {name_resource(row.resource)} at {names.get(row.site, row.site)} {how} would save "
                          f"{row.confirmed:.1f} unit-days of expected shortage.")
     return sentences
 
@@ -103,16 +141,20 @@ def summarise_report(forecast: pd.DataFrame, expected: pd.DataFrame, moves: pd.D
             _tell_effect(expected), _tell_hindsight(ladder, outcome, forecast["as_of"].iloc[0])]
 
 
+def _sign(value: float, digits: int = 0) -> str:
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def _tell_demand(forecast: pd.DataFrame, resource: str) -> str:
     rows = forecast[forecast["resource"] == resource]
     if rows.empty:
-        return f"{resource.replace('_', ' ').capitalize()} is needed as other resources require it."
+        return f"The need for {name_resource(resource)} follows from the other resources, which require it."
     total = rows[rows["quantile"] == 0.5].groupby("date")["demand"].sum()
     first, last = total.index[0], total.index[-1]
     change = 100 * (total.iloc[-1] / total.iloc[0] - 1) if total.iloc[0] else 0.0
-    return (f"As of {format_date(rows['as_of'].iloc[0])}, the median forecast of demand for {resource.replace('_', ' ')}s over "
-            f"all sites goes from {format_amount(total.iloc[0])} on {format_date(first)} to "
-            f"{format_amount(total.iloc[-1])} on {format_date(last)} ({change:+.1f} %).")
+    return (f"As of {format_date(rows['as_of'].iloc[0])}, the median forecast of the need for {name_resource(resource)}s, summed over "
+            f"all sites, goes from {format_amount(total.iloc[0])} on {format_date(first)} to "
+            f"{format_amount(total.iloc[-1])} on {format_date(last)} ({_sign(change, 1)} %).")
 
 
 def _tell_shortage(expected: pd.DataFrame, resource: str, names: dict[str, str]) -> str:
@@ -125,24 +167,29 @@ def _tell_shortage(expected: pd.DataFrame, resource: str, names: dict[str, str])
     for site, amount in by_site.items():
         peak = rows[rows["site"] == site].sort_values("shortage_before", kind="stable").iloc[-1]
         parts.append(f"{names.get(site, site)} ({format_amount(amount)}, worst on {peak['date'].day} {peak['date']:%B})")
-    return (f"If nothing is done, {format_amount(before)} unit-days of shortage are expected; most lack "
-            f"{resource.replace('_', ' ')}s, above all {join_words(parts)}.")
+    return (f"If nothing is done, {format_amount(before)} unit-days of shortage are expected at "
+            f"{(expected.groupby('site')['shortage_before'].sum() > 0.05).sum()} sites; most lack "
+            f"{name_resource(resource)}s, above all {join_words(parts)}.")
 
 
 def _tell_moves(moves: pd.DataFrame, surge: pd.DataFrame, names: dict[str, str]) -> str:
-    parts = []
-    for resource, rows in moves.groupby("resource"):
-        pairs = rows.groupby(["origin", "destination"])["amount"].sum().sort_values(ascending=False, kind="stable")
-        (origin, destination), amount = pairs.index[0], pairs.iloc[0]
-        what = f"{resource.replace('_', ' ')} patients" if rows["what"].iloc[0] == "patients" else resource.replace("_", " ")
-        parts.append(f"{format_amount(rows['amount'].sum())} {what} on {len(pairs)} routes (the largest from "
-                     f"{names.get(origin, origin)} to {names.get(destination, destination)}: {format_amount(amount)})")
-    moved = "The plan moves " + join_words(parts) if parts else "The plan moves nothing"
     if surge.empty:
-        return moved + " and opens no surge units."
-    peak = surge.groupby("date")["surge"].sum()
-    return (f"{moved}, and opens surge units at {surge['site'].nunique()} sites, at most {format_amount(peak.max())} "
-            f"at once, on {format_date(peak.idxmax())}.")
+        opened = "opens no surge units"
+    else:
+        peak = surge.groupby("date")["surge"].sum()
+        opened = (f"opens surge units at {surge['site'].nunique()} sites, at most {format_amount(peak.max())} at once, on "
+                  f"{format_date(peak.idxmax())}")
+    if moves.empty:
+        return f"The plan moves nothing and {opened}."
+    words = {"patients": "{} patients", "units": "units of {}"}
+    sums = moves.groupby(["what", "resource"])["amount"].sum().sort_values(ascending=False, kind="stable")
+    parts = [f"{format_amount(amount)} {words[what].format(name_resource(resource))}" for (what, resource), amount in sums.items()]
+    routes = moves.groupby(["what", "resource", "origin", "destination"])["amount"].sum().sort_values(
+        ascending=False, kind="stable")
+    what, resource, origin, destination = routes.index[0]
+    return (f"The plan moves {join_words(parts)}; its busiest route leads from {names.get(origin, origin)} to "
+            f"{names.get(destination, destination)} ({format_amount(routes.iloc[0])} "
+            f"{words[what].format(name_resource(resource))}); it {opened}.")
 
 
 def _tell_effect(expected: pd.DataFrame) -> str:
@@ -150,7 +197,7 @@ def _tell_effect(expected: pd.DataFrame) -> str:
     if before < 0.05:
         return "There is nothing to gain: expected shortage is zero with and without the plan."
     return (f"That brings expected shortage from {format_amount(before)} to {format_amount(after)} unit-days "
-            f"({100 * (after / before - 1):+.0f} %), averaged over the forecast's whole distribution.")
+            f"({_sign(100 * (after / before - 1))} %), averaged over the forecast's whole distribution.")
 
 
 def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Timestamp) -> str:

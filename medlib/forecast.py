@@ -164,21 +164,30 @@ class RandomForest(Forecaster):
         if len(origins) > wanted:
             origins = np.sort(random.choice(origins, wanted, replace=False))
         wide = _fill_start(self.wide)
-        features, scale = make_features(wide, origins, self.horizon, self.period)
-        values = wide.to_numpy()
-        ahead = origins[:, None] + np.arange(1, self.horizon + 1)
-        target = shrink(values[ahead].reshape(-1), scale) - features["level"].to_numpy()
+        self.resources = wide.columns.get_level_values("resource").unique().tolist()
+        # Changes grow with the distance ahead; one forest serves all distances once they are brought to the same spread.
+        self.spread = np.ones(self.horizon)
+        features, target = self.make_rows(wide, origins)
+        self.spread = target.reshape(len(origins), self.horizon, -1).std(axis=(0, 2)) + 1e-9
+        target = target / np.tile(np.repeat(self.spread, wide.shape[1]), len(origins))
         if len(target) > self.rows:
             chosen = np.sort(random.choice(len(target), self.rows, replace=False))
             features, target = features.iloc[chosen], target[chosen]
-        self.features = list(features.columns)
         self.forest = RandomForestQuantileRegressor(n_estimators=self.trees, min_samples_leaf=self.leaf,
                                                     max_features=0.5, n_jobs=-1, random_state=self.seed)
         self.forest.fit(features.to_numpy(), target)
 
+    def make_rows(self, wide: pd.DataFrame, origins: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+        """Features at the origins, and the changes that followed as the forest learns them (divided by their spread)."""
+        features, scale = make_features(wide, origins, self.horizon, self.period, self.resources)
+        ahead = origins[:, None] + np.arange(1, self.horizon + 1)
+        change = shrink(wide.to_numpy()[ahead].reshape(-1), scale) - features["level"].to_numpy()
+        return features, change / np.tile(np.repeat(self.spread, wide.shape[1]), len(origins))
+
     def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
-        features, scale = make_features(known, np.array([len(known) - 1]), horizon, self.period)
+        features, scale = make_features(known, np.array([len(known) - 1]), horizon, self.period, self.resources)
         change = self.forest.predict(features.to_numpy(), quantiles=list(LEVELS))
+        change *= np.repeat(self.spread[:horizon], known.shape[1])[:, None]
         quantiles = expand(features["level"].to_numpy()[:, None] + change, scale[:, None])
         return quantiles.reshape(horizon, known.shape[1], len(LEVELS))
 

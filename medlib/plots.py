@@ -63,7 +63,7 @@ def plot_fan(forecast: pd.DataFrame, history: pd.DataFrame, outcome: pd.DataFram
 
 
 def plot_fans(forecast: pd.DataFrame, demand: pd.DataFrame, outcome: pd.DataFrame, usable: pd.DataFrame, unit: str,
-              names: dict[str, str], look_back: int = 42, columns: int = 4) -> plt.Figure:
+              names: dict[str, str], look_back: int = 90, columns: int = 4) -> plt.Figure:
     """Draw a fan for every site, as small multiples with one legend.
 
     Parameters
@@ -106,6 +106,35 @@ def plot_fans(forecast: pd.DataFrame, demand: pd.DataFrame, outcome: pd.DataFram
     return figure
 
 
+def plot_system(demand: pd.DataFrame, usable: pd.Series, as_of: pd.Timestamp, *, ax: Axes | None = None) -> Axes:
+    """Draw the whole system: demand summed over all sites, and the units that might be planned.
+
+    Parameters
+    ----------
+    demand : pandas.DataFrame
+        `demand` rows of one resource.
+    usable : pandas.Series
+        Units that may be planned, summed over all sites, by date.
+    as_of : pandas.Timestamp
+        Drawn as a line: what lies behind it was not known to the plan.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    total = demand.groupby("date")["demand"].sum()
+    known, later = total[total.index <= as_of], total[total.index >= as_of]
+    ax.plot(known, color="black", lw=1.1, label="needed")
+    ax.plot(later, color=RED, lw=1.1, label="needed, after the as-of date")
+    ax.plot(usable, color=GREY, ls="--", lw=1.0, label="may be planned")
+    ax.axvline(as_of, color=BLUE, lw=1.0, label="as-of date")
+    ax.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    _date_ticks(ax, 9)
+    return _tidy(ax)
+
+
 def plot_transfers(moves: pd.DataFrame, sites: pd.DataFrame, shortage: pd.Series, *, ax: Axes | None = None) -> Axes:
     """Draw who sends to whom on a schematic map.
 
@@ -138,10 +167,10 @@ def plot_transfers(moves: pd.DataFrame, sites: pd.DataFrame, shortage: pd.Series
                       s=90, edgecolor="black", linewidth=0.7, zorder=3)
     _label_sites(ax, sites, place)
     ax.set_aspect("equal")
-    ax.margins(0.16)
+    ax.margins(0.2)
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.figure.colorbar(dots, ax=ax, shrink=0.5, label="expected unit-days short without the plan", pad=0.01)
+    ax.figure.colorbar(dots, ax=ax, shrink=0.5, label="expected unit-days short without the plan", pad=0.04)
     for side in ax.spines.values():
         side.set_visible(False)
     return ax
@@ -236,6 +265,6 @@ def plot_cleaning(collected: pd.DataFrame, cleaned: pd.DataFrame, *, ax: Axes | 
     ax.plot(cleaned["date"], cleaned["demand"], lw=1, color=BLUE, label="cleaned")
     filled = cleaned[cleaned["imputed"]]
     ax.plot(filled["date"], filled["demand"], lw=0, marker="x", ms=5, color=RED, label="filled in")
-    ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     _date_ticks(ax)
     return _tidy(ax)

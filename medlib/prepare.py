@@ -105,7 +105,8 @@ def find_implausible(reported: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(marked, index=reported.index, columns=reported.columns)
 
 
-def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period: str) -> tuple[pd.DataFrame, np.ndarray]:
+def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period: str,
+                  resources: list[str] | None = None) -> tuple[pd.DataFrame, np.ndarray]:
     """Features that describe each series at an origin and the period to be forecast.
 
     Levels are divided by the series' mean of the last year plus one unit and drawn to the fourth root, which evens out
@@ -121,6 +122,9 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
         Periods ahead; each origin gives rows for 1 to `horizon`.
     period : str
         "D", "W-..." or "MS".
+    resources : list of str, optional
+        Resources in the order of their codes, -1 for others; by default those of `wide`. A model that was learned from
+        other data needs the order it was learned in.
 
     Returns
     -------
@@ -143,7 +147,8 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
     scale = wide.rolling(year, min_periods=1).mean().to_numpy()[origins] + 1.0
     level = shrink(values[origins], scale)
     past = {lag: level - shrink(values[origins - lag], scale) for lag in lags}
-    resource_codes = pd.factorize(wide.columns.get_level_values("resource"))[0]
+    names = wide.columns.get_level_values("resource")
+    resource_codes = pd.Index(names.unique() if resources is None else resources).get_indexer(names)
     same_resource = resource_codes[:, None] == resource_codes
     common = {lag: past[lag] @ (same_resource / same_resource.sum(axis=0)) for lag in lags[1:]}
     size = np.log(scale)
@@ -155,7 +160,7 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
     for ahead in range(1, horizon + 1):
         # The last known value of the same weekday as the target's.
         same_day = origins - (-ahead % season)
-        day_of_year = 2 * np.pi * (dates[origins] + pd.tseries.frequencies.to_offset(period) * ahead).dayofyear / 365.25
+        day_of_year = 2 * np.pi * (dates[origins] + pd.tseries.frequencies.to_offset(period) * ahead).day_of_year / 365.25
         block = base | {"ahead": np.full_like(level, ahead), "same_day": shrink(values[same_day], scale) - level,
                         "weekday": np.repeat((dates[origins].day_of_week.to_numpy() + ahead)[:, None] % season,
                                              level.shape[1], axis=1),

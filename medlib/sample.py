@@ -145,7 +145,7 @@ def _draw_drift(days: int, sites: pd.DataFrame, random: np.random.Generator) -> 
 def _make_demand(sites: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     dates = pd.date_range(FIRST_DATE, LAST_DATE)
     scale = sites["population"].to_numpy() / 170e3
-    season = 1 + 0.06 * np.cos(2 * np.pi * (dates.dayofyear.to_numpy() - 20) / 365.25)
+    season = 1 + 0.06 * np.cos(2 * np.pi * (dates.day_of_year.to_numpy() - 20) / 365.25)
     calm = ARRIVAL_WEEK[dates.day_of_week][:, None] * season[:, None] * scale * _draw_drift(len(dates), sites, random)
     wave = np.zeros((len(dates), len(sites)))
     for peak, width, height in WAVES:

@@ -181,8 +181,8 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         Column("forecasts", "integer", "forecasts scored", low=1),
         Column("used", "flag", "this forecaster fills demand_forecast")), ("model", "resource")),
     Table("rules", "The planning rules that the plan kept, for later notebooks.", "40_allocate", (
-        Column("rule", "text", "name"), Column("value", "number", "value"),
-        Column("unit", "text", "unit")), ("rule",)),
+        Column("rule", "text", "field of medlib.allocate.Rules"),
+        Column("value", "number", "its value, in the unit that Rules states")), ("rule",)),
     Table("moves", "The plan: what moves when and where.", "40_allocate", (
         DATE, Column("arrival", "date", "first day of use at the destination"),
         Column("origin", "text", "site that sends"), Column("destination", "text", "site that receives"), RESOURCE,

@@ -93,8 +93,15 @@ def summarise_scores(forecasts: pd.DataFrame, demand: pd.DataFrame, baseline: st
     -------
     pandas.DataFrame
         The `forecast_score` table without `used`, rounded to four decimals.
+
+    Raises
+    ------
+    MedlibError
+        No forecast has an outcome.
     """
     paired = pair_forecasts(forecasts, demand)
+    if paired.empty:
+        raise MedlibError("No forecast has a reported outcome to be scored against; forecast earlier dates or give later demand.")
     rows = [{"model": model, "resource": resource, **_score_group(group)}
             for (model, resource), group in paired.groupby(["model", "resource"])]
     scores = pd.DataFrame(rows)

@@ -61,9 +61,7 @@ def project_capacity(capacity: pd.DataFrame, as_of: pd.Timestamp, dates: pd.Date
     pandas.DataFrame
         As from `spread_capacity`.
     """
-    known = capacity
-    if "date" in capacity:
-        known = capacity[capacity["date"].isna() | (capacity["date"] <= as_of)]
+    known = capacity[is_known(capacity, as_of)]
     # A month is too long a step for a day; a single week ahead looks back to the as-of date either way.
     daily = infer_period(dates) == "D" if len(dates) > 1 else (dates - as_of).days.max() < 28
     days_back = -(-(dates - as_of).days // 7) * 7 if daily else (dates - as_of).days
@@ -72,3 +70,10 @@ def project_capacity(capacity: pd.DataFrame, as_of: pd.Timestamp, dates: pd.Date
     past = spread_capacity(known, pd.DatetimeIndex(source["source"].unique()).sort_values())
     return source.merge(past.rename(columns={"date": "source"}), on="source").drop(columns="source").sort_values(
         ["date", "site", "resource"], ignore_index=True)
+
+
+def is_known(capacity: pd.DataFrame, date: pd.Timestamp) -> pd.Series:
+    """Mark the capacity rows that are known on a date: those without a date, and those up to it."""
+    if "date" not in capacity:
+        return pd.Series(True, capacity.index)
+    return capacity["date"].isna() | (capacity["date"] <= date)

@@ -36,6 +36,10 @@ import pulp
 from medlib.allocate.problem import Problem
 
 
+#: Sum of (variable, coefficient) pairs: `from_list` in PuLP 4, the plain constructor in PuLP 3.3.
+add_up = getattr(pulp.LpAffineExpression, "from_list", pulp.LpAffineExpression)
+
+
 class Model:
     """The PuLP model of a problem, with its variables by name.
 
@@ -168,7 +172,7 @@ class Model:
                     self.lp += (self.net[key] == pulp.lpSum(received) - pulp.lpSum(self._sent(*key)),
                                 self._name("net", *key))
                     self.relocated[key] = self._variable("relocated", *key, low=-float(lowest[key]))
-                    stayed = pulp.LpAffineExpression([(self.net[site, resource, sent], float(survival[period, sent]))
+                    stayed = add_up([(self.net[site, resource, sent], float(survival[period, sent]))
                                                       for sent in range(period + 1)])
                     self.lp += self.relocated[key] == stayed, self._name("relocated", *key)
         for site in self.sites:
@@ -211,7 +215,7 @@ class Model:
                     for scenario in self.scenarios:
                         terms, constant = self._in_use(scenario, *key)
                         row = [*terms, *opened, (self.present[key], -1.0), (self.short[scenario, *key], -1.0)]
-                        self.lp += (pulp.LpAffineExpression(row)
+                        self.lp += (add_up(row)
                                     <= -constant - float(problem.demand[scenario, *key]), self._name("usable", scenario, *key))
 
     def _add_drugs(self) -> None:
@@ -271,4 +275,4 @@ class Model:
         terms += [(variable, float(travel[key[0]])) for family in (self.move, self.batch)
                   for key, variable in family.items()]
         terms += [(variable, rules.surge_cost) for variable in self.surge.values()]
-        self.lp += pulp.LpAffineExpression(terms), "cost_points"
+        self.lp += add_up(terms), "cost_points"

@@ -15,6 +15,8 @@ from medlib.errors import MedlibError
 
 #: Amounts below this are rounding noise of the solver.
 NOISE = 1e-6
+#: Plans in whole units are good enough at this relative gap, or the best found after so many seconds.
+GAP, PATIENCE = 0.005, 60.0
 
 
 class Shipment(NamedTuple):
@@ -44,6 +46,8 @@ class Plan:
         The solved PuLP model.
     objective : float
         Cost points.
+    gap : float
+        How far, relative to the objective, a plan in whole units may lie above the optimum; 0 for other plans.
     shipments : list of Shipment
         Every move, drugs by expiry.
     moves : pandas.DataFrame
@@ -59,6 +63,7 @@ class Plan:
     problem: Problem
     model: Model
     objective: float
+    gap: float
     shipments: list[Shipment]
     moves: pd.DataFrame
     surge: pd.DataFrame
@@ -117,26 +122,28 @@ def solve(problem: Problem) -> Plan:
     Raises
     ------
     MedlibError
-        HiGHS did not prove an optimum; the message gives its status.
+        HiGHS found no optimum (for whole units: no plan within the time); the message gives its status.
     """
     return read_plan(Model(problem))
 
 
 def read_plan(model: Model) -> Plan:
     """Solve a model, to which rows may have been added by hand, and read the plan."""
-    problem, gap = model.problem, 1e-4 if model.problem.rules.integer else None
+    problem, whole = model.problem, model.problem.rules.integer
     # Measured on the sample: with several scenarios the interior point method takes half the simplex method's time.
-    method = "ipm" if len(problem.weights) > 1 and not problem.rules.integer else "choose"
-    outcome = model.lp.solve(pulp.HiGHS(msg=False, gapRel=gap, threads=1, solver=method))
-    # PuLP 4 returns statistics, PuLP 3.3 a number.
+    method = "ipm" if len(problem.weights) > 1 and not whole else "choose"
+    outcome = model.lp.solve(pulp.HiGHS(msg=False, gapRel=GAP if whole else None, timeLimit=PATIENCE if whole else None,
+                                        threads=1, solver=method))
+    # PuLP 4 returns statistics, PuLP 3.3 a number, and calls a plan optimal that was only the best within the time.
     status = getattr(outcome, "status_str", None) or pulp.LpStatus[outcome]
-    if status != "Optimal":
+    gap = float(model.lp.solverModel.getInfo().mip_gap) if whole else 0.0
+    if status != "Optimal" and not (status == "TimeLimit" and np.isfinite(gap)):
         raise MedlibError(f"The allocation has no optimal plan: the solver says {status!r}. Look at the rules added by hand "
                           "first; without them shortage is always allowed and a plan exists.")
     short = np.zeros(problem.demand.shape)
     for key, variable in model.short.items():
         short[key] = max(variable.varValue or 0.0, 0.0)
-    return Plan(problem=problem, model=model, objective=float(pulp.value(model.lp.objective)),
+    return Plan(problem=problem, model=model, objective=float(pulp.value(model.lp.objective)), gap=gap,
                 shipments=(shipments := _read_shipments(model)), moves=_tabulate_moves(shipments, model),
                 surge=_read_surge(model), short=np.where(short < NOISE, 0.0, short),
                 duals={row.name: float(row.pi or 0.0) for row in _list_rows(model.lp)})

@@ -169,7 +169,12 @@ def list_requirements(resources: pd.DataFrame) -> dict[str, dict[str, float]]:
     if "requires" not in resources:
         return {}
     stated = resources.loc[resources["requires"].notna(), ["resource", "requires"]]
-    return {name: parse_requires(text) for name, text in stated.itertuples(index=False) if text.strip()}
+    needs = {name: parse_requires(text) for name, text in stated.itertuples(index=False) if text.strip()}
+    for name, needed in needs.items():
+        if unknown := set(needed) - set(resources["resource"]):
+            raise MedlibError(f"{name!r} requires {', '.join(sorted(unknown))}, which the resources table does not have; add "
+                              "it there.")
+    return needs
 
 
 def weigh_shortage(resources: pd.DataFrame) -> dict[str, float]:

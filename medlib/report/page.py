@@ -30,11 +30,11 @@ def write_page(folder: Path, manifest: dict) -> Path:
         The page. It asks for nothing outside itself; links lead to the executed notebooks beside it.
     """
     notebook = nbformat.read(folder / "notebooks" / f"{manifest['notebooks'][-1]['name']}.ipynb", as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if "not-in-report" not in cell.metadata.get("tags", [])]
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True,
-                            exclude_input_prompt=True)
-    exporter.exclude_anchor_links = True
+                            exclude_input_prompt=True, exclude_anchor_links=True)
     body, _ = exporter.from_notebook_node(notebook)
-    body = body.replace("<table border=\"1\" class=\"dataframe\">", "<table class=\"dataframe\">")
+    body = re.sub(r"<h2[^>]*>(.*?)</h2>", _mark_head, body, flags=re.DOTALL)
     body += _format_provenance(folder, manifest)
     title = re.sub("<[^>]+>", "", (re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S) or ["", "Allocation report"])[1]).strip()
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
@@ -43,6 +43,11 @@ def write_page(folder: Path, manifest: dict) -> Path:
     part.write_text(page, encoding="utf-8")
     os.replace(part, folder / "report.html")
     return folder / "report.html"
+
+
+def _mark_head(match: re.Match) -> str:
+    anchor = re.sub(r"[^a-z0-9]+", "-", re.sub("<[^>]+>", "", match[1]).lower()).strip("-")
+    return f'<h2 id="{anchor}">{match[1]}</h2>'
 
 
 def _format_contents(body: str) -> str:
@@ -59,7 +64,7 @@ def _format_provenance(folder: Path, manifest: dict) -> str:
             for row in manifest["datasets"]}
     steps = "".join(f'<tr><td><a href="notebooks/{row["name"]}.ipynb">{row["name"]}</a></td><td>{row["status"]}</td>'
                     f"<td>{row['seconds']:.0f} s</td></tr>" for row in manifest["notebooks"])
-    return ('<h2 id="Provenance">Provenance</h2>'
+    return ('<h2 id="provenance">Provenance</h2>'
             "<p>The same code, parameters, data and package versions give the same tables.</p>"
             + _format_table("Run", facts) + _format_table("Data", data) + _format_table("Parameters", manifest["parameters"])
             + _format_table("Versions", manifest["versions"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +53,11 @@ def read_notebook(path: Path) -> Notebook:
         There is no head cell with title, Reads and Writes, or not exactly one parameters cell.
     """
     notebook = nbformat.read(path, as_version=4)
-    head = notebook.cells[0].source
+    head = notebook.cells[0].source if notebook.cells else ""
     lines = [line.strip() for line in head.splitlines() if line.strip()]
-    found = {word: re.search(rf"\*\*{word}\*\*(.*)", head) for word in ("Reads", "Writes")}
-    if not lines[0].startswith("# ") or not all(found.values()):
-        raise MedlibError(f"Notebook {path.name} needs a first cell with '# NN Title', **Reads** and **Writes**.")
+    found = {word: re.search(rf"\*\*{word}\*\*(.*?)(?:\n\s*\n|$)", head, re.DOTALL) for word in ("Reads", "Writes")}
+    if len(lines) < 2 or not lines[0].startswith("# ") or not all(found.values()):
+        raise MedlibError(f"Notebook {path.name} needs a first cell with '# NN Title', a question, **Reads** and **Writes**.")
     tables = {word: tuple(re.findall(r"`(\w+)`", match.group(1))) for word, match in found.items()}
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
@@ -69,17 +70,26 @@ def _read_parameters(source: str, name: str) -> dict[str, Parameter]:
     parameters = {}
     lines = source.splitlines()
     for node in ast.parse(source).body:
-        if not (isinstance(node, ast.AnnAssign) and isinstance(node.annotation, ast.Name) and node.annotation.id in TYPES):
+        try:
+            kind, default = TYPES[node.annotation.id], ast.literal_eval(node.value)
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise MedlibError(f"Notebook {name}: each parameter is written `name: type = literal  # unit`, with a type of "
-                              f"{', '.join(TYPES)}; got {ast.unparse(node)!r}.")
+                              f"{', '.join(TYPES)}; got {ast.unparse(node)!r}.") from None
         about = lines[node.end_lineno - 1].partition("#")[2].strip()
-        parameters[node.target.id] = Parameter(node.target.id, TYPES[node.annotation.id], ast.literal_eval(node.value), about)
+        parameters[node.target.id] = Parameter(node.target.id, kind, default, about)
     return parameters
 
 
 def list_notebooks(folder: Path = NOTEBOOKS) -> dict[str, Notebook]:
     """Read every numbered notebook, in order of number."""
     return {path.stem: read_notebook(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+
+
+def format_index(notebooks: dict[str, Notebook]) -> str:
+    """Return the README's index of notebooks, in Markdown, from their heads."""
+    rows = [f"| [{notebook.title}](notebooks/{notebook.path.name}) | {notebook.question} | "
+            f"{', '.join(f'`{table}`' for table in notebook.writes) or 'nothing'} |" for notebook in notebooks.values()]
+    return "\n".join(["| notebook | its question | writes |", "|---|---|---|", *rows])
 
 
 def order_chain(targets: list[str], notebooks: dict[str, Notebook]) -> list[Notebook]:
@@ -140,23 +150,22 @@ def check_parameters(given: dict[str, object], chain: list[Notebook]) -> dict[st
 
 def convert(value: object, parameter: Parameter) -> object:
     """Bring a value to the parameter's type; text is read, other types must fit (a whole number fits a float)."""
-    wanted = parameter.type
-    if wanted is str and isinstance(value, str):
-        return value
-    if isinstance(value, str):
-        words = {"true": True, "false": False}
-        try:
-            return words[value.lower()] if wanted is bool else wanted(value)
-        except (KeyError, ValueError):
-            pass
-    elif type(value) is wanted or (wanted is float and type(value) is int):
-        return wanted(value)
-    elif wanted is str and hasattr(value, "isoformat"):
-        return value.isoformat()  # YAML reads 2021-11-20 as a date
-    about = f" ({parameter.about})" if parameter.about else ""
-    raise MedlibError(f"Parameter {parameter.name!r}{about} must be of type {wanted.__name__}; got {value!r}.")
+    wanted, read = parameter.type, None
+    try:
+        if isinstance(value, str):
+            read = {"true": True, "false": False}[value.lower()] if wanted is bool else wanted(value)
+        elif type(value) is wanted or (wanted is float and type(value) is int):
+            read = wanted(value)
+        elif wanted is str and hasattr(value, "isoformat"):
+            read = value.isoformat()  # YAML reads 2021-11-20 as a date
+    except (KeyError, OverflowError, ValueError):
+        pass
+    if read is None or (wanted is float and not math.isfinite(read)):
+        about = f" ({parameter.about})" if parameter.about else ""
+        raise MedlibError(f"Parameter {parameter.name!r}{about} must be of type {wanted.__name__}; got {value!r}.")
+    return read
 
 
 def _suggest(name: str, known) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(str(name), known, n=1)
     return f" did you mean {close[0]!r}?" if close else ""

@@ -83,7 +83,7 @@ def start_run(given: dict[str, object], targets: list[str], run_name: str = "", 
     manifest = {"run": folder.name, "status": "running", "started": datetime.now(UTC).isoformat(timespec="seconds"),
                 "parameters": parameters, "datasets": [], "seed": parameters.get("seed"), "seconds": 0.0,
                 "git_commit": read_commit(), "versions": list_versions(), "ladder": {}, "error": None,
-                "notebooks": [{"name": notebook.name, "status": "waiting", "seconds": None} for notebook in chain]}
+                "targets": targets, "notebooks": [_wait(notebook) for notebook in chain]}
     return _go_on(folder, manifest, chain, progress)
 
 
@@ -100,7 +100,7 @@ def resume_run(run_name: str = "", progress: Progress | None = None) -> Path:
     MedlibError
         There is no such run, or it is complete.
     """
-    manifests = {path.parent.name: json.loads(path.read_text()) for path in REPORTS.glob("*/run.json")}
+    manifests = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in REPORTS.glob("*/run.json")}
     unfinished = {name: manifest for name, manifest in manifests.items() if manifest["status"] != "done"}
     if run_name in manifests and run_name not in unfinished:
         raise MedlibError(f"Run {run_name!r} is complete; there is nothing to resume.")
@@ -109,9 +109,15 @@ def resume_run(run_name: str = "", progress: Progress | None = None) -> Path:
     if not unfinished:
         raise MedlibError("There is no unfinished run to resume.")
     name = run_name or max(unfinished, key=lambda name: unfinished[name]["started"])
-    manifest, notebooks = unfinished[name], list_notebooks()
-    chain = [notebooks[row["name"]] for row in manifest["notebooks"]]
-    return _go_on(REPORTS / name, manifest | {"status": "running", "error": None}, chain, progress)
+    manifest, before = unfinished[name], {row["name"]: row for row in unfinished[name]["notebooks"]}
+    # What a notebook reads may have changed since, so the chain is made anew.
+    chain = order_chain(manifest["targets"], list_notebooks())
+    rows = [before.get(notebook.name, _wait(notebook)) for notebook in chain]
+    return _go_on(REPORTS / name, manifest | {"status": "running", "error": None, "notebooks": rows}, chain, progress)
+
+
+def _wait(notebook: Notebook) -> dict:
+    return {"name": notebook.name, "status": "waiting", "seconds": None}
 
 
 def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None) -> Path:
@@ -146,6 +152,7 @@ def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progre
 def _execute(notebook: Notebook, folder: Path, parameters: dict, on_cell: Callable[[int, int], None]) -> dict | None:
     """Execute one notebook into the run; returns what went wrong, or None."""
     import papermill
+    from jupyter_client import AsyncKernelManager
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
 
@@ -163,6 +170,11 @@ def _execute(notebook: Notebook, folder: Path, parameters: dict, on_cell: Callab
             nb_man.cell_complete = cell_complete
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
+    class LocalKernelManager(AsyncKernelManager):
+        """Kernels that talk over files of their own instead of network ports, where the system can."""
+
+        transport = "tcp" if os.name == "nt" else "ipc"
+
     papermill_engines.register("counting", CountingEngine)
     own = {name: value for name, value in parameters.items() if name in notebook.parameters}
     workspace = (folder / "tables").relative_to(tables.PROJECT).as_posix()
@@ -170,7 +182,8 @@ def _execute(notebook: Notebook, folder: Path, parameters: dict, on_cell: Callab
     try:
         papermill.execute_notebook(notebook.path, folder / "notebooks" / notebook.path.name,
                                    parameters=own | {"workspace": workspace}, engine_name="counting", progress_bar=False,
-                                   kernel_name="python3", cwd=NOTEBOOKS)
+                                   kernel_name="python3", kernel_manager_class=LocalKernelManager,
+                                   extra_arguments=["--log-level=CRITICAL"], cwd=NOTEBOOKS)
     except PapermillExecutionError as error:
         reason = re.sub(r"\s+", " ", f"{error.evalue}" if error.ename == "MedlibError" else f"{error.ename}: {error.evalue}")
         cell = error.source.strip().splitlines()[0] if error.source.strip() else ""
@@ -205,9 +218,11 @@ def _check_values(parameters: dict) -> None:
     as_of = str(parameters.get("as_of") or "")
     if as_of:
         try:
-            date.fromisoformat(as_of)
+            plain = date.fromisoformat(as_of).isoformat() == as_of  # weeks and dates without dashes are ISO dates too
         except ValueError:
-            raise MedlibError(f"as_of must be a date YYYY-MM-DD; got {as_of!r}.") from None
+            plain = False
+        if not plain:
+            raise MedlibError(f"as_of must be a date YYYY-MM-DD; got {as_of!r}.")
     if parameters.get("horizon", 1) < 1:
         raise MedlibError(f"horizon must be at least 1 period; got {parameters['horizon']}.")
 
@@ -223,7 +238,7 @@ def _make_folder(name: str) -> Path:
     folder = REPORTS / name
     if folder.exists():
         manifest = folder / "run.json"
-        started = json.loads(manifest.read_text())["started"] if manifest.is_file() else "unknown"
+        started = json.loads(manifest.read_text(encoding="utf-8"))["started"] if manifest.is_file() else "unknown"
         kept = REPORTS / f"{name}.{re.sub(r'[^0-9]', '', started)[:14] or 'older'}"
         while kept.exists():
             kept = kept.with_name(kept.name + "x")
