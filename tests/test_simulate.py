@@ -398,8 +398,9 @@ def test_nobody_is_below_perfect_foresight_nor_it_below_the_bound(truth, horizon
 def poison(truth, after):
     """The same world until the end of a period, and another one later."""
     demand, capacity, surge = truth.demand.copy(), truth.capacity.copy(), truth.surge.copy()
-    for array in (demand, capacity, surge):
-        array[..., after + 1:] = array[..., after + 1:] * 1000 + 77
+    demand[..., after + 1:] *= 1000
+    capacity[..., after + 1:] = 0
+    surge[..., after + 1:] += 77
     return Problem(**{name: getattr(truth, name) for name in ("sites", "resources", "dates", "weights", "surge_lead_days", "links",
                                                               "rules", "stock")}, demand=demand, capacity=capacity, surge=surge)
 

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -170,20 +171,25 @@ def _execute(notebook: Notebook, folder: Path, parameters: dict, on_cell: Callab
             nb_man.cell_complete = cell_complete
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
+    sockets = tempfile.TemporaryDirectory(prefix="medlib-", ignore_cleanup_errors=True)
+
     class LocalKernelManager(AsyncKernelManager):
         """Kernels that talk over files of their own instead of network ports, where the system can."""
 
-        transport = "tcp" if os.name == "nt" else "ipc"
+        if os.name != "nt":
+            # Unless told, all kernels take kernel-ipc-1 to -5 in the notebooks' folder, and two runs at once get mixed up.
+            transport, ip = "ipc", f"{sockets.name}/kernel"
 
     papermill_engines.register("counting", CountingEngine)
     own = {name: value for name, value in parameters.items() if name in notebook.parameters}
     workspace = (folder / "tables").relative_to(tables.PROJECT).as_posix()
     on_cell(0, 1)
     try:
-        papermill.execute_notebook(notebook.path, folder / "notebooks" / notebook.path.name,
-                                   parameters=own | {"workspace": workspace}, engine_name="counting", progress_bar=False,
-                                   kernel_name="python3", kernel_manager_class=LocalKernelManager,
-                                   extra_arguments=["--log-level=CRITICAL"], cwd=NOTEBOOKS)
+        with sockets:
+            papermill.execute_notebook(notebook.path, folder / "notebooks" / notebook.path.name,
+                                       parameters=own | {"workspace": workspace}, engine_name="counting", progress_bar=False,
+                                       kernel_name="python3", kernel_manager_class=LocalKernelManager,
+                                       extra_arguments=["--log-level=CRITICAL"], cwd=NOTEBOOKS)
     except PapermillExecutionError as error:
         reason = re.sub(r"\s+", " ", f"{error.evalue}" if error.ename == "MedlibError" else f"{error.ename}: {error.evalue}")
         cell = error.source.strip().splitlines()[0] if error.source.strip() else ""
