@@ -1,5 +1,7 @@
 """The regret ladder by hand: what policies do, what follows from it, and that nobody but perfect foresight looks ahead."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -282,10 +284,13 @@ def test_a_plan_with_a_forecast_acts_before_it_is_too_late():
     # B will need three ventilators on day 1; they take a day. The reactive rule sends them on day 1.
     truth = make(VENT, {("A", "vent"): [1, 1, 1], ("B", "vent"): [0, 3, 3]}, {("A", "vent"): [9] * 3, ("B", "vent"): [0] * 3},
                  [("A", "B", 10.0, 1.0)])
-    records = climb(truth, forecast(truth, 2), tabulate_capacity(truth), horizon=3)
+    # The median is right; the outer quantiles are not, and make the plan with the full forecast send more to be safe.
+    forecasts = forecast(truth, 2, lambda demand, level, random: demand * level / 0.5)
+    records = climb(truth, forecasts, tabulate_capacity(truth), horizon=3)
     assert {rung: record.short.sum() for rung, record in records.items()} == pytest.approx(
         {"do_nothing": 6, "reactive": 3, "point_forecast": 0, "full_forecast": 0, "perfect_foresight": 0})
     assert read_moves(records["point_forecast"]) == pytest.approx({(0, "A", "B", "vent"): 3})
+    assert read_moves(records["full_forecast"])[0, "A", "B", "vent"] == pytest.approx(3 * 0.9 / 0.5)
     assert list(records) == list(RUNGS)
 
 
@@ -315,6 +320,24 @@ def test_a_plan_sees_today_as_it_is_whatever_was_forecast():
     assert read_moves(record) == pytest.approx({(0, "A", "B", "bed"): 2}) and record.short.sum() == pytest.approx(0)
 
 
+def test_a_plan_knows_who_is_where_because_of_it():
+    # The two moved on day 0 are still there in part: only those who left are followed by others, as a plan in one go has it.
+    truth = make(BED, {("A", "bed"): [10, 10, 10], ("B", "bed"): [2, 2, 2]}, {("A", "bed"): [8] * 3, ("B", "bed"): [20] * 3},
+                 [("A", "B")], los_days=3.0)
+    record = roll(truth, replan(forecast(truth, 2), tabulate_capacity(truth), 3), beyond=3)
+    assert list(read_moves(record).values()) == pytest.approx(solve(truth).moves["amount"].tolist(), abs=1e-3)
+    assert record.short.sum() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_plan_counts_todays_delivery_once():
+    # The six of today serve A today and tomorrow. Were they counted twice, B would be given five.
+    truth = make(DRUG, {("A", "drug"): [3, 3], ("B", "drug"): [5, 0]}, {("A", "drug"): [6, 0], ("B", "drug"): [0, 0]}, [("A", "B")])
+    capacity = tabulate_capacity(truth)
+    capacity["capacity"] = capacity["capacity"].where(capacity["date"] == DAY, 0.0)
+    record = roll(truth, replan(forecast(truth, 1), capacity, 2), beyond=2)
+    assert record.moves.empty and record.short.sum() == pytest.approx(5)
+
+
 def test_a_plan_knows_what_is_on_its_way():
     # Day 0 sends three ventilators and six drug units for days 2 and 3; each later day looks one day further and sends three
     # more of the drug. Nothing is sent a second time because it has not come yet.
@@ -331,14 +354,14 @@ def test_a_plan_knows_what_is_on_its_way():
 # --- The ladder's order ----------------------------------------------------------------------------------------------
 
 @st.composite
-def worlds(draw):
+def worlds(draw, longest=4):
     """Random tiny worlds in which what moves is small against what a site has.
 
     Larger moves would meet the two places where model and simulation differ: who gives away more than he has later (the plan
     must not, the simulation counts it as nothing), and what is passed on the day it comes (the plan may, the simulation not).
     """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    sites, periods = draw(st.integers(2, 3)), draw(st.integers(2, 4))
+    sites, periods = draw(st.integers(2, 3)), draw(st.integers(2, longest))
     names = sorted(draw(st.sets(st.sampled_from(list(KINDS)), min_size=1, max_size=4)), key=list(KINDS).index)
     resources = list_resources(*names, requires={name: "0.5 nurse" for name in ("bed", "icu") if {name, "nurse"} <= set(names)},
                                life={"drug": int(random.integers(1, 4))} if random.random() < 0.6 else {})
@@ -360,15 +383,15 @@ def worlds(draw):
                    surge_lead_days=lead, links=limit_links(links, rules), rules=rules, stock=list_stock(*stock))
 
 
-@settings(max_examples=40, deadline=None, phases=FOUND)
+@settings(max_examples=25, deadline=None, phases=FOUND)
 @given(truth=worlds())
 def test_following_the_perfect_plan_leads_to_the_shortage_it_promised(truth):
     plan = solve_lexicographic(truth)
     assert total(roll(truth, follow(plan)), truth) == pytest.approx(plan.weighted_shortage, abs=1e-4)
 
 
-@settings(max_examples=12, deadline=None, phases=FOUND)
-@given(truth=worlds(), horizon=st.integers(1, 4), seed=st.integers(0, 99))
+@settings(max_examples=8, deadline=None, phases=FOUND)
+@given(truth=worlds(longest=3), horizon=st.integers(1, 3), seed=st.integers(0, 99))
 def test_nobody_is_below_perfect_foresight_nor_it_below_the_bound(truth, horizon, seed):
     forecasts, rules = forecast(truth, 3, noisy, seed=seed), truth.rules
     records = climb(truth, forecasts, tabulate_capacity(truth), horizon)
@@ -406,8 +429,8 @@ def poison(truth, after):
 
 
 @pytest.mark.parametrize("rung", [rung for rung in RUNGS if rung not in ("do_nothing", "perfect_foresight")])
-@settings(max_examples=6, deadline=None, phases=FOUND)
-@given(truth=worlds(), after=st.integers(0, 2))
+@settings(max_examples=4, deadline=None, phases=FOUND)
+@given(truth=worlds(longest=3), after=st.integers(0, 1))
 def test_policies_see_nothing_later(rung, truth, after):
     after = min(after, len(truth.dates) - 2)
     today = truth.dates[after]
@@ -438,12 +461,13 @@ def test_the_bound_pools_all_sites():
     assert bound_shortage(truth).tolist() == pytest.approx([22 - 0.9 * 21, 2])
 
 
+@cache
 def small_ladder():
     resources = list_resources("bed", "vent", "drug")
     truth = make(resources, {("A", "bed"): [12, 12], ("B", "vent"): [0, 2], ("B", "drug"): [1, 1]},
                  {("A", "bed"): [10, 10], ("B", "bed"): [11, 11], ("A", "vent"): [5, 5], ("A", "drug"): [40, 0]},
                  [("A", "B", 50.0, 1.0, 3.0)], los_days=1e6, surge={("A", "bed"): [1, 1]}, move_cost=2.0, cost_per_km=0.1,
-                 surge_cost=7.0, transfers_per_site_day=1.0)
+                 surge_cost=7.0, transfers_per_site_day=1.5)
     return truth, climb(truth, forecast(truth, 1), tabulate_capacity(truth), 2)
 
 
@@ -451,19 +475,19 @@ def test_the_ladder_by_hand():
     truth, records = small_ladder()
     ladder = check_frame(tabulate_ladder(records, truth), "ladder").set_index(["rung", "resource"])
     reactive = ladder.loc["reactive"]
-    # Each patient: one moves on day 0, another on day 1; what is over on day 0 opens surge. Points: 2 + 3 + 0.1 * 50.
+    # Patients: 1.5 move on day 0, half a one on day 1; what is over on day 0 opens surge. Points: 2 + 3 + 0.1 * 50 a move.
     assert reactive.loc["bed", ["shortage", "transfers", "distance_km", "surge", "cost"]].tolist() == pytest.approx(
-        [0, 2, 100, 1, 2 * 10 + 7], abs=1e-3)
-    assert reactive.loc["vent", ["shortage", "transfers", "distance_km", "cost"]].tolist() == pytest.approx([2, 1, 50, 10])
+        [0, 2, 100, 0.5, 2 * 10 + 3.5], abs=1e-3)
+    assert reactive.loc["vent", ["shortage", "transfers", "distance_km", "cost"]].tolist() == pytest.approx([2, 1.5, 75, 15])
     # The drug asked for on day 0 is there on day 1. Bulk is no transfer in the sum, but its cost is.
     assert reactive.loc["drug", ["shortage", "transfers", "cost"]].tolist() == pytest.approx([1, 1, 10])
-    assert reactive.loc["all", ["shortage", "transfers", "distance_km", "surge"]].tolist() == pytest.approx([3, 3, 150, 1], abs=1e-3)
-    assert reactive.loc["all", "cost"] == pytest.approx(27 + 10 + 10, abs=1e-3)
+    assert reactive.loc["all", ["shortage", "transfers", "distance_km", "surge"]].tolist() == pytest.approx([3, 3.5, 175, 0.5], abs=1e-3)
+    assert reactive.loc["all", "cost"] == pytest.approx(23.5 + 15 + 10, abs=1e-3)
     assert ladder.loc["do_nothing", "shortage"].to_dict() == pytest.approx({"bed": 4, "vent": 2, "drug": 2, "all": 8})
-    # The plan sends one ventilator ahead, which is what a site's budget allows.
-    assert ladder.loc["perfect_foresight", "shortage"].to_dict() == pytest.approx({"bed": 0, "vent": 1, "drug": 1, "all": 2}, abs=1e-3)
+    # The plan sends 1.5 ventilators ahead, which is what a site's budget allows.
+    assert ladder.loc["perfect_foresight", "shortage"].to_dict() == pytest.approx({"bed": 0, "vent": 0.5, "drug": 1, "all": 1.5}, abs=1e-3)
     closed = ladder["gap_closed"]
-    assert closed.loc["do_nothing", ["vent", "all"]].tolist() == pytest.approx([0, -5], abs=1e-3)
+    assert closed.loc["do_nothing", ["vent", "all"]].tolist() == pytest.approx([0, (3 - 8) / (3 - 1.5)], abs=1e-3)
     assert closed.loc["point_forecast", ["vent", "all"]].tolist() == pytest.approx([1, 1], abs=1e-3)
     assert closed.xs("drug", level="resource").isna().all()  # reactive and perfect alike: no gap
     assert ladder["bound"].xs("reactive").to_dict() == pytest.approx({"bed": 0, "vent": 0, "drug": 0, "all": 0})

@@ -35,7 +35,7 @@ def write_page(folder: Path, manifest: dict) -> Path:
                             exclude_input_prompt=True, exclude_anchor_links=True)
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r"<h2[^>]*>(.*?)</h2>", _mark_head, body, flags=re.DOTALL)
-    body += _format_provenance(folder, manifest)
+    body = _describe_pictures(body) + _format_provenance(folder, manifest)
     title = re.sub("<[^>]+>", "", (re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S) or ["", "Allocation report"])[1]).strip()
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(html.unescape(title)), contents=_format_contents(body), body=body)
@@ -48,6 +48,14 @@ def write_page(folder: Path, manifest: dict) -> Path:
 def _mark_head(match: re.Match) -> str:
     anchor = re.sub(r"[^a-z0-9]+", "-", re.sub("<[^>]+>", "", match[1]).lower()).strip("-")
     return f'<h2 id="{anchor}">{match[1]}</h2>'
+
+
+def _describe_pictures(body: str) -> str:
+    """Give each picture its section's head as text for readers who can't see it."""
+    sections = re.split(r"(?=<h2 )", body)
+    heads = [re.search(r"<h2[^>]*>(.*?)</h2>", section, re.DOTALL) for section in sections]
+    return "".join(re.sub(r'(<img[^>]*?)alt="[^"]*"', rf'\1alt="Chart: {head[1] if head else "report"}"', section)
+                   for section, head in zip(sections, heads))
 
 
 def _format_contents(body: str) -> str:

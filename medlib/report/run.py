@@ -14,11 +14,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
 
 from medlib import catalog, tables
+from medlib.allocate import Rules
 from medlib.errors import MedlibError
 from medlib.report.page import write_page
 from medlib.report.pipeline import NOTEBOOKS, Notebook, check_parameters, list_notebooks, order_chain
@@ -229,8 +231,10 @@ def _check_values(parameters: dict) -> None:
             plain = False
         if not plain:
             raise MedlibError(f"as_of must be a date YYYY-MM-DD; got {as_of!r}.")
-    if parameters.get("horizon", 1) < 1:
-        raise MedlibError(f"horizon must be at least 1 period; got {parameters['horizon']}.")
+    for name in ("horizon", "origins", "trees"):
+        if parameters.get(name, 1) < 1:
+            raise MedlibError(f"{name} must be at least 1; got {parameters[name]}.")
+    Rules(**{field.name: parameters[field.name] for field in fields(Rules) if field.name in parameters})
 
 
 def _name_run(parameters: dict) -> str:

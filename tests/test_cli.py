@@ -1,0 +1,275 @@
+"""The command line: what it prints, and a user's mistake as one or two sentences on stderr with exit code 2."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pooch
+import pytest
+
+from medlib import catalog, cli, report, schema
+from medlib.catalog import CATALOG
+from medlib.intake import write_template
+from medlib.report import RunFailed, list_notebooks, order_chain
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys, tmp_path):
+    """Run a command as typed, in an empty folder; gives exit code, stdout and stderr. No run may begin."""
+    def execute(notebook, *_):
+        raise AssertionError(f"{notebook.name} was started")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MEDLIB_MIRROR", raising=False)
+    monkeypatch.setattr("medlib.report.run.REPORTS", tmp_path / "runs")
+    monkeypatch.setattr("medlib.report.run._execute", execute)
+
+    def ask(*words):
+        monkeypatch.setattr(sys, "argv", ["medlib", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err and not (tmp_path / "runs").exists()
+        return code, out, err
+
+    return ask
+
+
+def assert_refused(answer, *facts):
+    """Exit code 2, nothing on stdout, one line of one or two sentences that tells the facts."""
+    code, out, err = answer
+    assert (code, out) == (2, ""), answer
+    assert err.endswith("\n") and "\n" not in err[:-1] and err.strip().endswith((".", "?")), err
+    assert len(re.findall(r"[.?!](?=\s+[A-Z])", err.strip())) <= 1, err
+    for fact in facts:
+        assert str(fact) in err, err
+
+
+# --- check -----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def folder(tmp_path):
+    write_template(tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def test_check_passes_a_good_folder(ask, folder):
+    code, out, err = ask("check", folder)
+    assert (code, err) == (0, "") and "passes" in out and "demand 378 rows" in out
+
+
+def test_check_looks_here_unless_told(ask, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert ask("check")[0] == 0
+
+
+def test_check_lists_every_problem_with_its_place(ask, folder):
+    demand, sites = folder / "demand.csv", folder / "sites.csv"
+    lines = demand.read_text().splitlines()
+    lines[4], lines[9] = "2024-01-01,centre,antibiotic,-7", "02.01.2024,north,bed,20"
+    demand.write_text("\n".join(lines) + "\n")
+    sites.write_text(sites.read_text().replace("54.10", "abc"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code, out, _ = ask("check", folder)
+    assert code == 2
+    problems = [line for line in out.splitlines() if "expected" in line]
+    for file, row, column, value in (("demand.csv", 5, "demand", "-7"), ("demand.csv", 10, "date", "02.01.2024"),
+                                     ("sites.csv", 2, "latitude", "abc")):
+        assert any(all(word in line for word in (file, f"row {row}", f"column {column}", repr(value))) for line in problems), out
+    assert f"{len(problems)} problem(s)" in out
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_check_without_tables_names_the_missing_ones(ask, tmp_path):
+    code, out, _ = ask("check", tmp_path)
+    assert code == 2 and all(f"{name}.csv" in out for name in ("sites", "resources", "demand", "capacity"))
+
+
+def test_a_template_is_written_once(ask, tmp_path):
+    code, out, _ = ask("check", "--template", "new")
+    assert code == 0 and "new" in out and ask("check", "new")[0] == 0
+    assert_refused(ask("check", "--template", "new"), "new")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file.csv"])
+def test_check_refuses_what_is_no_folder(ask, tmp_path, name):
+    (tmp_path / "file.csv").write_text("x")
+    assert_refused(ask("check", name), name)
+
+
+# --- Lists -----------------------------------------------------------------------------------------------------------
+
+def test_datasets_tells_what_there_is(ask):
+    code, out, err = ask("datasets")
+    assert (code, err) == (0, "")
+    for entry in CATALOG.values():
+        block = re.search(rf"^{entry.name}: .*?(?=^\S|\Z)", out, re.M | re.S)[0]
+        for fact in (entry.title, entry.what, entry.where, entry.span, f"{entry.rows:,}", entry.licence):
+            assert fact in block
+        assert ("offline" in block) == (not entry.url) and (f"{entry.size_mb:g} MB" in block) == bool(entry.url)
+
+
+def test_parameters_names_each_with_type_default_and_unit(ask):
+    code, out, err = ask("parameters")
+    assert (code, err) == (0, "")
+    cells = [[cell.strip() for cell in re.split("[│|┃]", line)[1:-1]] for line in out.splitlines() if "│" in line]
+    listed = {row[0]: row for row in cells if row[0]}
+    for notebook in order_chain([report.REPORT], list_notebooks()):
+        for parameter in notebook.parameters.values():
+            if parameter.name != "workspace":
+                assert listed[parameter.name][1:3] == [parameter.type.__name__, str(parameter.default)]
+    assert "workspace" not in listed
+    about = " ".join(row[3] for row in cells)
+    assert "YYYY-MM-DD" in about and "cost points" in about
+
+
+def test_dictionary_is_the_stored_one(ask):
+    code, out, err = ask("dictionary")
+    assert (code, err, out.strip()) == (0, "", schema.format_dictionary().strip())
+
+
+def test_index_is_that_of_the_notebooks(ask):
+    code, out, err = ask("index")
+    assert (code, err) == (0, "") and all(f"notebooks/{name}.ipynb" in out for name in list_notebooks())
+
+
+# --- Parameters that cannot be used ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("command", ["report", "run"])
+@pytest.mark.parametrize(("words", "facts"), [
+    (["-p", "horizon"], ["NAME=VALUE", "'horizon'"]), (["-p", "=3"], ["NAME=VALUE", "'=3'"]),
+    (["-p", "horizon=0"], ["horizon", "at least 1", "got 0"]), (["-p", "horizon=-5"], ["horizon", "at least 1", "got -5"]),
+    (["-p", "horizon=abc"], ["'horizon'", "int", "'abc'"]), (["-p", "horizon="], ["'horizon'", "int", "''"]),
+    (["-p", "planning_occupancy=nan"], ["'planning_occupancy'", "float", "'nan'"]), (["-p", "integer=maybe"], ["'integer'", "bool", "'maybe'"]),
+    (["-p", "horizn=3"], ["'horizn'", "did you mean 'horizon'", "planning_occupancy", "as_of"]),
+    (["-p", "workspace=here"], ["'workspace'", "dataset"]),
+    (["--as-of", "yesterday"], ["as_of", "YYYY-MM-DD", "'yesterday'"]), (["-p", "as_of=2021-02-30"], ["as_of", "'2021-02-30'"]),
+    (["--dataset", "icu_germny"], ["'icu_germny'", "icu_germany", "sample", "medlib datasets"]),
+    (["--run-name", "../x"], ["'../x'"])])
+def test_a_bad_parameter_is_refused(ask, command, words, facts):
+    assert_refused(ask(command, *words), *facts)
+
+
+YAML = {
+    "broken": (b"horizon: [1,\n", ["not YAML", "line"]), "list": (b"- horizon\n", ["name: value", "list"]), "text": (b"horizon", ["str"]),
+    "encoding": (b"title: \xff\xfe\n", ["can't be read"]), "no date": (b"as_of: 2021-13-45\n", ["can't be read", "month"]),
+    "name": (b"horizn: 3\n", ["'horizn'", "'horizon'"]), "number": (b"3: 4\n", ["no parameter 3"]), "null": (b"~: 4\n", ["no parameter None"]),
+    "type": (b"horizon: 14.0\n", ["'horizon'", "int", "14.0"]), "nested": (b"trees: {a: 1}\n", ["'trees'", "int"]),
+    "code": (b"trees: !!python/object/apply:os.getcwd []\n", ["not YAML"]), "control": (b"\x00: 1\n", ["not YAML"]),
+    "date": (b"as_of: 2021-11-20 10:00:00\n", ["as_of", "YYYY-MM-DD"]), "zero": (b"horizon: 0\n", ["horizon", "at least 1"])}
+
+
+@pytest.mark.parametrize(("content", "facts"), YAML.values(), ids=YAML)
+def test_a_bad_parameter_file_is_refused(ask, tmp_path, content, facts):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    assert_refused(ask("report", "-f", "mine.yaml"), *facts, *(["mine.yaml"] if "not YAML" in facts or "can't be read" in facts else []))
+
+
+@pytest.mark.parametrize("name", ["nowhere.yaml", "."])
+def test_a_parameter_file_that_is_not_there_is_named(ask, name):
+    assert_refused(ask("report", "-f", name), name, "can't be read")
+
+
+@pytest.mark.parametrize(("words", "facts"), [
+    (["99_none"], ["'99_none'", "50_report"]), (["50_reprt"], ["did you mean '50_report'"]),
+    (["--resume", "50_report"], ["resumed run"]), (["--resume", "-p", "horizon=3"], ["resumed run"]),
+    (["--resume", "--run-name", "nowhere-at-all"], ["'nowhere-at-all'"])])
+def test_a_run_that_cannot_be_is_refused(ask, words, facts):
+    assert_refused(ask("run", *words), *facts)
+
+
+def test_a_folder_with_problems_is_refused_with_the_way_to_see_them(ask, folder):
+    (folder / "capacity.csv").unlink()
+    assert_refused(ask("report", "--dataset", "mine"), "1 problem", "capacity.csv", "medlib check mine")
+
+
+def test_a_dataset_out_of_reach_is_one_sentence(ask, monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(catalog, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    assert_refused(ask("report", "--dataset", "icu_germany"), "icu_germany", "network", "MEDLIB_MIRROR")
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["report", "--nonsense"], ["report", "extra"], ["report", "-p"], ["check", "a", "b"],
+                                   ["report", "--dataset"], ["run", "--resume=yes"]])
+def test_a_mistyped_command_is_told_its_usage(ask, words):
+    code, out, err = ask(*words)
+    assert (code, out) == (2, "") and "Error" in err
+
+
+def test_help_names_every_command(ask):
+    code, out, _ = ask("--help")
+    assert code == 0 and all(name in out for name in ("report", "run", "check", "datasets", "parameters", "dictionary"))
+    assert "--dataset" in ask("report", "--help")[1]
+
+
+# --- What reaches a run ----------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """Catch what a run would be started with; it leaves a page."""
+    given = []
+    (tmp_path / "reports" / "mine").mkdir(parents=True)
+    (tmp_path / "reports" / "mine" / "report.html").write_text("x")
+
+    def start(*what):
+        given.append(what[:-1])
+        return tmp_path / "reports" / "mine"
+
+    monkeypatch.setattr(report, "start_run", start)
+    monkeypatch.setattr(report, "resume_run", start)
+    return given
+
+
+def test_options_overrule_p_and_p_overrules_the_file(ask, started, tmp_path):
+    (tmp_path / "mine.yaml").write_text("dataset: a\nas_of: 2021-01-01\nhorizon: 3\ntitle: 'x'\n")
+    code, out, _ = ask("report", "-f", "mine.yaml", "-p", "dataset=b", "-p", "horizon=7", "-p", "title=a = b", "--dataset", "c", "--run-name", "n")
+    assert (code, out.splitlines()[-1].replace(os.sep, "/")) == (0, "report: reports/mine/report.html")
+    (given, targets, name), = started
+    assert {key: str(value) for key, value in given.items()} == {"dataset": "c", "as_of": "2021-01-01", "horizon": "7", "title": "a = b"}
+    assert (targets, name) == ([report.REPORT], "n")
+
+
+def test_an_empty_file_gives_nothing(ask, started, tmp_path):
+    (tmp_path / "mine.yaml").write_text("# nothing yet\n")
+    assert ask("report", "-f", "mine.yaml")[0] == 0 and started[0][0] == {}
+
+
+def test_notebooks_may_be_named(ask, started):
+    ask("run", "20_random_forest", "02_prepare", "-p", "trees=5")
+    ask("run", "--resume", "--run-name", "n")
+    assert started == [({"trees": "5"}, ["20_random_forest", "02_prepare"], ""), ("n",)]
+
+
+def test_a_run_without_a_page_names_its_folder(ask, started, tmp_path):
+    (tmp_path / "reports" / "mine" / "report.html").unlink()
+    assert ask("run", "01_collect")[1].replace(os.sep, "/") == "run: reports/mine\n"
+
+
+@pytest.mark.parametrize(("mistake", "code"), [(True, 2), (False, 1)])
+def test_a_failed_run_ends_in_three_lines(ask, monkeypatch, mistake, code):
+    def fail(*_):
+        raise RunFailed("notebook: 20_b\ncell: 3 (x = 1)\nreason: it did", mistake)
+
+    monkeypatch.setattr(report, "start_run", fail)
+    assert ask("report") == (code, "", "notebook: 20_b\ncell: 3 (x = 1)\nreason: it did\n")
+
+
+def test_the_mirror_is_handed_on_as_a_whole_path(ask, started, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDLIB_MIRROR", "data")
+    ask("report")
+    assert os.environ["MEDLIB_MIRROR"] == str((tmp_path / "data").resolve())
+
+
+def test_the_installed_command_ends_the_same_way(tmp_path):
+    medlib = shutil.which("medlib", path=os.path.dirname(sys.executable))
+    done = subprocess.run([medlib, "report", "-p", "horizon=0"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"horizon must be at least 1\b.*; got 0\.\n", done.stderr)
