@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pooch
 
 from medlib import sample
 from medlib.errors import MedlibError
@@ -86,6 +85,8 @@ def fetch(entry: Dataset) -> Path:
     MedlibError
         The file is not to be had, or has another checksum than the one that was tested.
     """
+    import pooch  # only where something is fetched: it takes a second, and warns in notebooks without ipywidgets
+
     mirror = os.environ.get("MEDLIB_MIRROR")
     if mirror and (path := Path(mirror).expanduser() / entry.name / entry.file).is_file():
         if pooch.file_hash(path) != entry.sha256:

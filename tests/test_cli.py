@@ -145,7 +145,8 @@ def test_index_is_that_of_the_notebooks(ask):
     (["-p", "horizon"], ["NAME=VALUE", "'horizon'"]), (["-p", "=3"], ["NAME=VALUE", "'=3'"]),
     (["-p", "horizon=0"], ["horizon", "at least 1", "got 0"]), (["-p", "horizon=-5"], ["horizon", "at least 1", "got -5"]),
     (["-p", "horizon=abc"], ["'horizon'", "int", "'abc'"]), (["-p", "horizon="], ["'horizon'", "int", "''"]),
-    (["-p", "planning_occupancy=nan"], ["'planning_occupancy'", "float", "'nan'"]), (["-p", "integer=maybe"], ["'integer'", "bool", "'maybe'"]),
+    (["-p", "planning_occupancy=nan"], ["'planning_occupancy'", "float", "'nan'"]),
+    (["-p", "integer=maybe"], ["'integer'", "bool", "'maybe'"]),
     (["-p", "horizn=3"], ["'horizn'", "did you mean 'horizon'", "planning_occupancy", "as_of"]),
     (["-p", "workspace=here"], ["'workspace'", "dataset"]),
     (["--as-of", "yesterday"], ["as_of", "YYYY-MM-DD", "'yesterday'"]), (["-p", "as_of=2021-02-30"], ["as_of", "'2021-02-30'"]),
@@ -230,7 +231,8 @@ def started(monkeypatch, tmp_path):
 
 def test_options_overrule_p_and_p_overrules_the_file(ask, started, tmp_path):
     (tmp_path / "mine.yaml").write_text("dataset: a\nas_of: 2021-01-01\nhorizon: 3\ntitle: 'x'\n")
-    code, out, _ = ask("report", "-f", "mine.yaml", "-p", "dataset=b", "-p", "horizon=7", "-p", "title=a = b", "--dataset", "c", "--run-name", "n")
+    code, out, _ = ask("report", "-f", "mine.yaml", "-p", "dataset=b", "-p", "horizon=7", "-p", "title=a = b",
+                       "--dataset", "c", "--run-name", "n")
     assert (code, out.splitlines()[-1].replace(os.sep, "/")) == (0, "report: reports/mine/report.html")
     (given, targets, name), = started
     assert {key: str(value) for key, value in given.items()} == {"dataset": "c", "as_of": "2021-01-01", "horizon": "7", "title": "a = b"}

@@ -184,7 +184,8 @@ def test_the_frames_stay_as_they_were(frames):
 
 # --- Words -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("value", "words"), [(1234.6, "1,235"), (20.4, "20"), (19.4, "19.4"), (3.02, "3"), (0.31, "0.3"), (0.0, "0"), (-2.4, "-2.4")])
+@pytest.mark.parametrize(("value", "words"), [(1234.6, "1,235"), (20.4, "20"), (19.4, "19.4"), (3.02, "3"), (0.31, "0.3"), (0.0, "0"),
+                                              (-2.4, "-2.4")])
 def test_amounts_have_the_digits_they_deserve(value, words):
     assert format_amount(value) == words
 
@@ -228,14 +229,16 @@ def test_a_table_without_rows_has_its_head(plan):
 
 # --- Shadow prices ---------------------------------------------------------------------------------------------------
 
-RESOURCES = pd.DataFrame({"resource": ["bed", "drug"], "kind": ["bed", "drug"], "unit": ["bed-day", "dose"], "shelf_life_days": [np.nan, 90.0]})
+RESOURCES = pd.DataFrame({"resource": ["bed", "drug"], "kind": ["bed", "drug"], "unit": ["bed-day", "dose"],
+                          "shelf_life_days": [np.nan, 90.0]})
 
 
 def pose(**rules):
     """Three days, no links. Beds: A needs 12 of 10, B 10.4 of 10, C 5 of 10. Drug: A needs 4 a day and gets 2, others none."""
     sites = pd.DataFrame({"site": list("ABC"), "latitude": 0.0, "longitude": [0.0, 1.0, 2.0]})
     rows = [(date, site, resource, need, there, 0.0, 0.0) for date in DATES
-            for site, resource, need, there in (("A", "bed", 12.0, 10.0), ("B", "bed", 10.4, 10.0), ("C", "bed", 5.0, 10.0), ("A", "drug", 4.0, 2.0))]
+            for site, resource, need, there in (("A", "bed", 12.0, 10.0), ("B", "bed", 10.4, 10.0), ("C", "bed", 5.0, 10.0),
+                                               ("A", "drug", 4.0, 2.0))]
     frame = pd.DataFrame(rows, columns=["date", "site", "resource", "demand", "capacity", "surge", "surge_lead_days"])
     links = pd.DataFrame({"origin": ["A"], "destination": ["B"], "distance_km": [1e6]})
     return pose_problem(sites, RESOURCES, links, frame[["date", "site", "resource", "demand"]], frame.drop(columns="demand"),

@@ -54,7 +54,8 @@ def demand():
 
 @pytest.fixture
 def sites():
-    return pd.DataFrame({"site": SITES, "name": ["Zwickau", "Bonn", "Celle"], "latitude": [60.0, 61.0, 60.5], "longitude": [10.0, 11.0, 13.0]})
+    return pd.DataFrame({"site": SITES, "name": ["Zwickau", "Bonn", "Celle"], "latitude": [60.0, 61.0, 60.5],
+                         "longitude": [10.0, 11.0, 13.0]})
 
 
 @pytest.fixture
@@ -149,7 +150,8 @@ def test_a_fan_holds_median_bands_outcome_and_limit(draw, demand):
 
 
 def fans(forecast, demand, **more):
-    usable = pd.DataFrame([(site, date, 50.0 + step) for site in SITES for step, date in enumerate(AHEAD)], columns=["site", "date", "usable"])
+    usable = pd.DataFrame([(site, date, 50.0 + step) for site in SITES for step, date in enumerate(AHEAD)],
+                          columns=["site", "date", "usable"])
     return plots.plot_fans(forecast, demand, demand[demand["date"] > AS_OF], usable, "ICU beds needed", NAMES, **more)
 
 

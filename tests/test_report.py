@@ -166,8 +166,8 @@ def test_values_become_the_parameters_type(kind, given, value):
 
 
 @pytest.mark.parametrize(("kind", "given"), [
-    (int, "abc"), (int, "14.0"), (int, 14.0), (int, True), (int, ""), (int, [14]), (int, None), (int, {"a": 1}), (float, "half"), (float, True),
-    (float, "nan"), (float, "inf"), (float, float("nan")), (float, 10**400), (bool, "yes"), (bool, 1), (bool, "1"), (str, 5), (str, None),
+    (int, "abc"), (int, "14.0"), (int, 14.0), (int, True), (int, ""), (int, [14]), (int, None), (int, {"a": 1}),
+    (float, "half"), (float, True), (float, "nan"), (float, "inf"), (float, float("nan")), (float, 10**400), (bool, "yes"), (bool, 1), (bool, "1"), (str, 5), (str, None),
     (str, True), (int, datetime.date(2021, 11, 20))])
 def test_values_of_another_type_are_refused(kind, given):
     with pytest.raises(MedlibError) as caught:
@@ -618,7 +618,7 @@ def check_report(folder, data, name):
     page = Page(folder / "report.html")
     assert_asks_for_nothing(page, folder)
     shown = page.say("main")
-    for fact in ("Central Hospital (made up)", "North Hospital (made up)", source["sha256"], source["attribution"], "90%", "26 February 2024",
-                 *RUNGS.values()):
+    for fact in ("Central Hospital (made up)", "North Hospital (made up)", source["sha256"], source["attribution"], "90%",
+                 "26 February 2024", *RUNGS.values()):
         assert fact in shown
     assert len(page.find("img")) >= 4 and "tables.read" not in shown

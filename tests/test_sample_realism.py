@@ -36,7 +36,8 @@ def table(realism):
 def test_the_measures_by_hand(realism):
     # A Wednesday first. The week's values have mean 10; the second place is the first one four times as large.
     week = np.array([13.0, 11, 10, 9, 6, 10, 11])  # Wednesday to Tuesday
-    census = pd.DataFrame({"one": np.tile(week, 20)}, index=pd.date_range("2024-01-03", periods=140)).assign(four=lambda rows: 4 * rows["one"])
+    census = pd.DataFrame({"one": np.tile(week, 20)}, index=pd.date_range("2024-01-03", periods=140))
+    census["four"] = 4 * census["one"]
     found = realism.measure(census)
     assert found.loc[[f"profile {day}" for day in realism.WEEK], "one"].tolist() == pytest.approx([1.0, 1.1, 1.3, 1.1, 1.0, 0.9, 0.6])
     assert found.loc[["autocorrelation, lag 7", "autocorrelation, lag 14"]].to_numpy() == pytest.approx(1.0)
