@@ -159,7 +159,8 @@ def test_a_bad_parameter_is_refused(ask, command, words, facts):
 YAML = {
     "broken": (b"horizon: [1,\n", ["not YAML", "line"]), "list": (b"- horizon\n", ["name: value", "list"]), "text": (b"horizon", ["str"]),
     "encoding": (b"title: \xff\xfe\n", ["can't be read"]), "no date": (b"as_of: 2021-13-45\n", ["can't be read", "month"]),
-    "name": (b"horizn: 3\n", ["'horizn'", "'horizon'"]), "number": (b"3: 4\n", ["no parameter 3"]), "null": (b"~: 4\n", ["no parameter None"]),
+    "name": (b"horizn: 3\n", ["'horizn'", "'horizon'"]), "number": (b"3: 4\n", ["no parameter 3"]),
+    "null": (b"~: 4\n", ["no parameter None"]),
     "type": (b"horizon: 14.0\n", ["'horizon'", "int", "14.0"]), "nested": (b"trees: {a: 1}\n", ["'trees'", "int"]),
     "code": (b"trees: !!python/object/apply:os.getcwd []\n", ["not YAML"]), "control": (b"\x00: 1\n", ["not YAML"]),
     "date": (b"as_of: 2021-11-20 10:00:00\n", ["as_of", "YYYY-MM-DD"]), "zero": (b"horizon: 0\n", ["horizon", "at least 1"])}

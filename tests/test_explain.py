@@ -69,8 +69,8 @@ def ladder():
     short = {"do_nothing": 300.0, "reactive": 90.0, "point_forecast": 75.0, "full_forecast": 48.0, "perfect_foresight": 30.0}
     rows = [(rung, resource, value * factor, 10.0, 100.0, 0.0, 5.0, (90 - value) / 60, 21.0 * factor)
             for resource, factor in (("icu_bed", 0.5), ("all", 1.0)) for rung, value in short.items()]
-    return check_frame(pd.DataFrame(rows, columns=["rung", "resource", "shortage", "transfers", "distance_km", "surge", "cost", "gap_closed",
-                                                   "bound"]), "ladder")
+    return check_frame(pd.DataFrame(rows, columns=["rung", "resource", "shortage", "transfers", "distance_km", "surge", "cost",
+                                                   "gap_closed", "bound"]), "ladder")
 
 
 @pytest.fixture

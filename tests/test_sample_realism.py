@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pooch
 import pytest
 
 from medlib import catalog
@@ -108,7 +109,7 @@ def test_without_the_register_it_says_so(realism, tmp_path, monkeypatch):
 
     monkeypatch.setenv("MEDLIB_MIRROR", str(tmp_path))
     monkeypatch.setattr(catalog, "CACHE", tmp_path)
-    monkeypatch.setattr(catalog.pooch, "retrieve", refuse)
+    monkeypatch.setattr(pooch, "retrieve", refuse)
     monkeypatch.setattr(sys, "argv", ["sample_realism.py"])
     with pytest.raises(SystemExit) as caught:
         realism.main()
