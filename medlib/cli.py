@@ -102,9 +102,11 @@ def parameters() -> None:
     """List the parameters of a report, with types, defaults and units."""
     from medlib.report import REPORT, list_notebooks, order_chain
     table = Table("parameter", "type", "default", "what", "notebook")
+    listed = {"workspace"}
     for notebook in order_chain([REPORT], list_notebooks()):
         for item in notebook.parameters.values():
-            if item.name != "workspace":
+            if item.name not in listed:
+                listed.add(item.name)
                 table.add_row(item.name, item.type.__name__, str(item.default), item.about, notebook.name)
     table.columns[0].min_width = max(map(len, table.columns[0].cells))  # a name that is cut can't be typed
     Console(highlight=False).print(table)

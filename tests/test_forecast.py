@@ -131,6 +131,19 @@ def test_rolled_forecasts_do_not_change_when_the_future_does(make, learn_every):
     assert not np.allclose(rolled.loc[~seen, "demand"], again.loc[~seen, "demand"])
 
 
+def test_forecasters_learn_anew_at_every_so_manieth_date():
+    learned = []
+
+    class Spy(SeasonalNaive):
+        def _learn(self):
+            learned.append((id(self), self.wide.index[-1]))
+
+    as_ofs = [day(number) for number in (70, 72, 75, 76, 80)]
+    rolled = roll_forecasts(lambda: Spy(3), make_demand(), as_ofs, 3, learn_every=2)
+    assert [date for _, date in learned] == [day(70), day(75), day(80)]
+    assert rolled["as_of"].unique().tolist() == as_ofs
+
+
 @both
 def test_an_observed_future_is_not_looked_at(make):
     demand = make_demand()
@@ -240,6 +253,8 @@ def test_a_series_that_begins_late_is_forecast_at_its_level(make):
     forecast = wide(make(7).fit(pd.concat([demand, late])).predict(day(119), 7))
     assert np.isfinite(forecast.to_numpy()).all()
     assert forecast.xs("C", level="site")[0.5].between(140, 260).all()
+    if make is SeasonalNaive:  # what came before the beginning is no error of the past
+        assert forecast.xs("C", level="site").to_numpy() == pytest.approx(200)
 
 
 def test_the_same_seed_gives_the_same_forecast_and_another_gives_another():

@@ -231,6 +231,8 @@ def test_daily_features_by_hand():
     wide, origin, ahead = make_wide(values), 40, 9
     features, scale = make_features(wide, np.array([35, origin]), 10, "D")
     assert len(features) == 2 * 10 * 3  # origins, then steps ahead, then series
+    assert set(features) == {"level", "log_scale", "resource", "ahead", "same_day", "weekday", "winter",
+                             *(f"change_{lag}" for lag in (1, 2, 7, 14, 28)), *(f"common_change_{lag}" for lag in (2, 7, 14, 28))}
     rows = features.iloc[30 + 3 * (ahead - 1):30 + 3 * ahead]
     mean = values[:origin + 1].mean(axis=0) + 1
     assert scale[rows.index] == pytest.approx(mean)

@@ -622,3 +622,12 @@ def check_report(folder, data, name):
                  "26 February 2024", *RUNGS.values()):
         assert fact in shown
     assert len(page.find("img")) >= 4 and "tables.read" not in shown
+
+
+def test_notebooks_that_need_each_other_are_refused():
+    def notebook(name, reads, writes):
+        return pipeline.Notebook(name, Path(f"{name}.ipynb"), name, "?", (reads,), (writes,), {})
+
+    both = {"01_a": notebook("01_a", "moves", "demand"), "02_b": notebook("02_b", "demand", "moves")}
+    with pytest.raises(MedlibError, match="01_a, 02_b need each other's tables"):
+        order_chain(["01_a"], both)

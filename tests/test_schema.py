@@ -79,6 +79,8 @@ def test_each_fault_of_a_column_is_found_at_its_row(column, monkeypatch):
     for value in faults(column):
         failures = find_failures(spoil(make_good("one"), "it", value), "one")
         assert failures[["row", "column", "expected"]].values.tolist() == [[1, "it", column.expected]], (value, failures)
+    for limit in (column.low, column.high):
+        assert limit is None or find_failures(spoil(make_good("one"), "it", limit), "one").empty, limit
 
 
 @pytest.mark.parametrize("name", TABLES)

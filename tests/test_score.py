@@ -11,7 +11,7 @@ from medlib.forecast import LEVELS
 from medlib.schema import check_frame
 from medlib.score import cover, pair_forecasts, score_intervals, summarise_scores
 
-DAYS = pd.to_datetime(["2024-03-01", "2024-03-02", "2024-03-03"])
+DAYS = pd.date_range("2024-03-01", periods=6)
 #: Quantiles at `LEVELS`: skewed, and about none of the outcomes below.
 SKEWED = [2.0, 4.0, 5.0, 8.0, 10.0, 16.0, 20.0]
 
@@ -87,7 +87,7 @@ def test_coverage_counts_the_ends():
 
 
 def test_truth_that_is_missing_or_filled_in_is_left_out():
-    forecasts = pd.concat([make_forecast(SKEWED, date=day) for day in DAYS])
+    forecasts = pd.concat([make_forecast(SKEWED, date=day) for day in DAYS[:3]])
     truth = make_truth([6.0, np.nan, 11.0], imputed=[False, False, True])
     paired = pair_forecasts(forecasts, truth)
     assert paired.index.get_level_values("date").tolist() == [DAYS[0]] and paired["observed"].tolist() == [6.0]
@@ -107,7 +107,7 @@ def test_the_summary_by_hand():
     shifted = [value + 3 for value in SKEWED]
     forecasts = pd.concat([make_forecast(quantiles, model, day) for model, quantiles in
                            [("forest", SKEWED), ("seasonal_naive", shifted)] for day in DAYS])
-    observed = [4.0, 17.0, 21.0]  # inside 80 %, inside 95 %, outside all of the forest's intervals
+    observed = [7.0, 4.0, 12.0, 3.0, 18.0, 21.0]  # of the forest: inside 50 %, two inside 80 %, two inside 95 %, outside
     scores = check_frame(summarise_scores(forecasts, make_truth(observed)).assign(used=True), "forecast_score")
     scores = scores.set_index("model")
     forest, naive = scores.loc["forest"], scores.loc["seasonal_naive"]
@@ -116,10 +116,10 @@ def test_the_summary_by_hand():
     assert forest["relative_wis"] == pytest.approx(forest["wis"] / naive["wis"], abs=1e-3)
     assert naive["relative_wis"] == 1.0 and forest["relative_wis"] != 1.0
     assert forest["pinball"] == pytest.approx(forest["wis"] / 2, abs=1e-4)
-    assert (forest["coverage_50"], forest["coverage_80"], forest["coverage_95"]) == pytest.approx((0, 1 / 3, 2 / 3), abs=1e-4)
-    assert forest["mae"] == pytest.approx((4 + 9 + 13) / 3, abs=1e-4)
-    assert forest["rmse"] == pytest.approx(np.sqrt((16 + 81 + 169) / 3), abs=1e-4)
-    assert forest["forecasts"] == 3
+    assert (forest["coverage_50"], forest["coverage_80"], forest["coverage_95"]) == pytest.approx((1 / 6, 3 / 6, 5 / 6), abs=1e-4)
+    assert forest["mae"] == pytest.approx((1 + 4 + 4 + 5 + 10 + 13) / 6, abs=1e-4)
+    assert forest["rmse"] == pytest.approx(np.sqrt((1 + 16 + 16 + 25 + 100 + 169) / 6), abs=1e-4)
+    assert forest["forecasts"] == 6
 
 
 def test_resources_are_scored_apart_and_each_against_its_own_baseline():

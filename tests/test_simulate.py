@@ -134,6 +134,17 @@ def test_sent_drugs_keep_their_expiry_on_the_way(life, short):
     assert roll(truth, order((0, 0, 0, 8.0))).short.sum() == pytest.approx(short)
 
 
+@pytest.mark.parametrize(("limits", "short"), [((None, None), 5), ((DAY + pd.Timedelta(days=2), None), 0),
+                                               ((DAY, DAY + pd.Timedelta(days=2)), 5)])
+def test_an_order_for_drugs_of_a_certain_expiry_is_filled_with_those(limits, short):
+    # A needs five on day 1, B on day 2. Five that expire on day 2 must stay with A, the five that keep must go.
+    truth = make(DRUG, {("A", "drug"): [0, 5, 0], ("B", "drug"): [0, 0, 5]}, {("A", "drug"): [0] * 3, ("B", "drug"): [0] * 3},
+                 [("A", "B", 10.0, 1.0)], stock=[("A", 2, 5, None), ("A", None, 5, None)])
+    record = roll(truth, lambda period, state: Orders([Shipment(0, 0, 0, 5.0, *limits)] if period == 0 else [], np.zeros((2, 1))))
+    assert record.short.sum() == pytest.approx(short)
+    assert roll(truth, follow(solve(truth))).short.sum() == pytest.approx(0)
+
+
 DRUG_DAYS = pd.date_range(DAY, periods=6)
 
 

@@ -103,12 +103,14 @@ def order_chain(targets: list[str], notebooks: dict[str, Notebook]) -> list[Note
     writer = {table: notebook for notebook in notebooks.values() for table in notebook.writes}
     chain: dict[str, Notebook] = {}
 
-    def add(notebook: Notebook) -> None:
+    def add(notebook: Notebook, waiting: tuple[str, ...] = ()) -> None:
+        if notebook.name in waiting:
+            raise MedlibError(f"Notebooks {', '.join(waiting)} need each other's tables; one has to come first.")
         for table in notebook.reads:
             if table not in writer:
                 raise MedlibError(f"Notebook {notebook.name} reads {table!r}, which no notebook writes.")
             if writer[table].name not in chain and writer[table] is not notebook:
-                add(writer[table])
+                add(writer[table], (*waiting, notebook.name))
         chain[notebook.name] = notebook
 
     for target in targets:
