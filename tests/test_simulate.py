@@ -127,6 +127,13 @@ def test_what_would_expire_on_the_way_stays():
     assert record.short[:, 0].sum(axis=1).tolist() == pytest.approx([0, 3])
 
 
+@pytest.mark.parametrize(("life", "wait", "short"), [(None, 0, 2), (None, 1, 3), (None, 2, 6), (2, 1, 6), (3, 1, 3), (2, 2, 9)])
+def test_stock_on_its_way_is_there_when_it_arrives(life, wait, short):
+    # Three a day are needed; seven arrive.
+    truth = make(DRUG, {("A", "drug"): [3, 3, 3]}, {("A", "drug"): [0, 0, 0]}, stock=[("A", life, 7, wait)])
+    assert roll(truth, do_nothing).short.sum() == pytest.approx(short) == pytest.approx(solve(truth).short.sum())
+
+
 @pytest.mark.parametrize(("life", "short"), [(1, 8), (2, 4), (3, 0), (None, 0)])
 def test_sent_drugs_keep_their_expiry_on_the_way(life, short):
     truth = make(DRUG, {("B", "drug"): [0, 4, 4]}, {("A", "drug"): [0] * 3, ("B", "drug"): [0] * 3}, [("A", "B", 10.0, 1.0)],
@@ -386,7 +393,7 @@ def worlds(draw, longest=4):
     pairs = [(a, b) for a in "ABC"[:sites] for b in "ABC"[:sites] if a != b and random.random() < 0.8]
     links = list_links(*((a, b, float(random.integers(1, 99)), float(random.integers(1, 3) if drug.any() else random.integers(0, 3)))
                          for a, b in pairs))
-    stock = [("ABC"[random.integers(sites)], random.choice([None, 1, 2, 3]), int(random.integers(1, 9)), None)
+    stock = [("ABC"[random.integers(sites)], random.choice([None, 1, 2, 3]), int(random.integers(1, 9)), random.choice([None, 1]))
              for _ in range(random.integers(0, 4)) if drug.any()]
     return Problem(sites=tuple("ABC"[:sites]), resources=resources, dates=pd.date_range(DAY, periods=periods), weights=np.ones(1),
                    demand=random.integers(5, 13, (1, *shape)).astype(float), capacity=capacity,

@@ -41,7 +41,10 @@ class State:
         self.stock = {(site, drug): [] for site in range(sites) for drug in self.positions("drug")}
         for row in self.truth.stock.assign(expires=pd.to_datetime(self.truth.stock["expires"])).itertuples():
             key = self.truth.sites.index(row.site), self.truth.names.index(row.resource)
-            self.stock[key].append([row.expires, row.units])
+            if pd.isna(row.arrives):
+                self.stock[key].append([row.expires, row.units])
+            else:
+                self.due.append((int(self.truth.dates.searchsorted(row.arrives)), *key, row.expires, row.units))
 
     def positions(self, *kinds: str) -> list[int]:
         """Positions of the resources of these kinds."""
