@@ -174,6 +174,7 @@ def load_dataset(dataset: str, seed: int = 1) -> tuple[dict[str, pd.DataFrame], 
         return tables, _describe(tables, entry, entry.sha256 or f"seed {seed}", entry.file or "medlib.sample")
     folder = Path(locate_dataset(dataset))
     tables = read_folder(folder)
+    tables["capacity"] = _complete_deliveries(tables)
     # Without links, patients and units can move between all sites; the rules' distance limits them.
     tables.setdefault("links", sample.make_links(tables["sites"], longest_km=20_100.0))
     entry = Dataset(name=folder.name, title=f"Folder {folder.name}", what="", where="", span="", rows=0,
@@ -198,6 +199,21 @@ def locate_dataset(dataset: str) -> str:
                           "`medlib datasets`.")
     read_folder(Path(dataset))
     return str(Path(dataset).resolve())
+
+
+def _complete_deliveries(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Give a drug whose deliveries are dated a delivery of zero in every period that lists none.
+
+    Beds and staff stay in place between two reports; a delivery does not come again.
+    """
+    capacity = tables["capacity"]
+    drugs = tables["resources"].loc[tables["resources"]["kind"] == "drug", "resource"]
+    if "date" not in capacity or capacity["date"].isna().all():
+        return capacity
+    listed = capacity[capacity["resource"].isin(drugs) & capacity["date"].notna()]
+    every = listed[["site", "resource"]].drop_duplicates().merge(tables["demand"][["date"]].drop_duplicates(), how="cross")
+    absent = every.merge(listed[["date", "site", "resource"]], how="left", indicator=True).query("_merge == 'left_only'")
+    return pd.concat([capacity, absent.drop(columns="_merge").assign(capacity=0.0)], ignore_index=True)
 
 
 def hash_folder(folder: Path) -> str:

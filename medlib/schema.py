@@ -128,7 +128,8 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("demand", "Units needed per period. A missing value was not reported; it is never zero.", "02_prepare", (
         DATE, SITE, RESOURCE, _number("demand", "units needed in the period", nullable=True),
         Column("imputed", "flag", "filled in by 02_prepare", required=False)), ("date", "site", "resource")),
-    Table("capacity", "Units in place; for a drug, units delivered in the period. Without a date: in every period.",
+    Table("capacity", "Units in place; for a drug, units delivered in the period (none on dates without a row). Without a "
+                      "date: in every period.",
           "01_collect", (
               Column("date", "date", "first day of the period, or nothing where it never changes", nullable=True,
                      required=False),

@@ -21,6 +21,7 @@ from medlib.errors import MedlibError
 from medlib.intake import read_folder, write_template
 from medlib.sample import measure_distances
 from medlib.schema import check_frame
+from medlib.supply import spread_capacity
 
 REGISTER = CATALOG["icu_germany"]
 MIRRORED = Path(os.environ.get("MEDLIB_MIRROR", "nowhere")) / REGISTER.name / REGISTER.file
@@ -340,3 +341,21 @@ def test_an_unknown_dataset_is_refused_with_the_names(ask, name, tmp_path, monke
         ask(name)
     assert_short(str(caught.value))
     assert repr(name) in str(caught.value) and all(known in str(caught.value) for known in CATALOG)
+
+
+def test_a_drug_is_delivered_on_the_days_listed_only(tmp_path):
+    write_template(tmp_path)
+    capacity = pd.read_csv(tmp_path / "capacity.csv")
+    resources = pd.read_csv(tmp_path / "resources.csv")
+    drug = resources.loc[resources["kind"] == "drug", "resource"].iloc[0]
+    days = sorted(pd.read_csv(tmp_path / "demand.csv")["date"].unique())
+    weekly = pd.DataFrame({"date": days[::7], "resource": drug, "capacity": 70}).merge(capacity[["site"]].drop_duplicates(), how="cross")
+    pd.concat([capacity[capacity["resource"] != drug], weekly]).to_csv(tmp_path / "capacity.csv", index=False)
+    loaded, _ = load_dataset(str(tmp_path))
+    there = spread_capacity(loaded["capacity"], pd.DatetimeIndex(days))
+    delivered = there[there["resource"] == drug]
+    assert len(delivered) == len(days) * delivered["site"].nunique()
+    assert delivered["capacity"].sum() == 70 * len(weekly)
+    # What stays in place between two reports is still there every day.
+    others = there[there["resource"] != drug]
+    assert others.groupby(["site", "resource"]).size().eq(len(days)).all() and (others["capacity"] > 0).all()
