@@ -182,6 +182,10 @@ def _execute(notebook: Notebook, folder: Path, parameters: dict, on_cell: Callab
             # Unless told, all kernels take kernel-ipc-1 to -5 in the notebooks' folder, and two runs at once get mixed up.
             transport, ip = "ipc", f"{sockets.name}/kernel"
 
+        async def start_kernel(self, **options):
+            """Start a kernel whose last words at shut-down don't reach the user; what a cell prints is kept as ever."""
+            return await super().start_kernel(stderr=subprocess.DEVNULL, **options)
+
     papermill_engines.register("counting", CountingEngine)
     own = {name: value for name, value in parameters.items() if name in notebook.parameters}
     workspace = (folder / "tables").relative_to(tables.PROJECT).as_posix()
