@@ -115,7 +115,10 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         Column("region", "text", "group of sites the site belongs to", required=False, nullable=True),
         Column("latitude", "number", "degrees north (WGS 84)", low=-90, high=90),
         Column("longitude", "number", "degrees east (WGS 84)", low=-180, high=180),
-        _number("population", "persons served", required=False, nullable=True)), ("site",)),
+        _number("population", "persons served", required=False, nullable=True),
+        _number("keep_share", "share of the staff and equipment in place that never leaves", high=1, required=False, nullable=True),
+        _number("release_per_day", "most units of each resource that leave a day, in place of the general limit (a central "
+                                   "stockpile)", required=False, nullable=True)), ("site",)),
     Table("resources", "What is allocated.", "01_collect", (
         RESOURCE,
         Column("kind", "text", "kind of resource", one_of=KINDS),
@@ -124,7 +127,11 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         Column("requires", "text", "what one unit in use needs besides, for example '0.5 nurse; 1 monitor'",
                required=False, nullable=True),
         _number("shortage_weight", "weight of one unit-day short against another resource's", required=False,
-                nullable=True)), ("resource",)),
+                nullable=True),
+        _number("lot_size", "units that move together: only whole lots move", required=False, nullable=True),
+        _number("wastage", "share of the used units that is lost on opening (drugs)", high=0.99, required=False, nullable=True),
+        _number("overtime_share", "most overtime as a share of the staff present", high=1, required=False, nullable=True)),
+        ("resource",)),
     Table("demand", "Units needed per period. A missing value was not reported; it is never zero.", "02_prepare", (
         DATE, SITE, RESOURCE, _number("demand", "units needed in the period", nullable=True),
         Column("imputed", "flag", "filled in by 02_prepare", required=False)), ("date", "site", "resource")),
@@ -145,8 +152,42 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         _number("distance_km", "distance in kilometres"),
         _number("lead_days", "days until a sent unit can be used (patients move within the day)", required=False,
                 nullable=True),
-        _number("cost", "cost of one move in cost points, besides distance", required=False, nullable=True)),
+        _number("cost", "cost of one move in cost points, besides distance", required=False, nullable=True),
+        _number("moves_per_day", "most moves of each resource over this link a day", required=False, nullable=True)),
         ("origin", "destination")),
+    Table("arrivals", "Patients who arrive and may be sent to another site on that day. Their need takes the place of `demand`.",
+          "01_collect", (DATE, SITE, RESOURCE, _number("arrivals", "patients who arrive in the period")),
+          ("date", "site", "resource")),
+    Table("initial", "Patients from before the first period who are still there.", "01_collect", (
+        DATE, SITE, RESOURCE, _number("remaining", "patients of before who are still there")), ("date", "site", "resource")),
+    Table("stay", "Length of stay: the course of patients through beds after they arrive.", "01_collect", (
+        Column("resource", "text", "bed that the patient arrives in; nothing: every bed", required=False, nullable=True),
+        Column("occupies", "text", "bed that the patient is in so many days later; nothing: the same", required=False,
+               nullable=True),
+        Column("day", "integer", "days since arrival", low=0),
+        _number("survival", "share of the patients who are in that bed on that day", high=1)), ("resource", "occupies", "day")),
+    Table("surge_levels", "Surge that is opened level by level, in place of `capacity.surge`.", "01_collect", (
+        SITE, RESOURCE, Column("level", "integer", "order in which levels are opened", low=1),
+        _number("units", "units of the level"),
+        _number("lead_days", "days of setting up before the level can be used", required=False, nullable=True),
+        _number("cost", "cost points of one unit used for one period", required=False, nullable=True),
+        _number("setup_cost", "cost points of opening the level", required=False, nullable=True),
+        _number("teardown_days", "days after closing before setting up can begin again", required=False, nullable=True)),
+        ("site", "resource", "level")),
+    Table("stock", "Drugs on hand or on their way at the start.", "01_collect", (
+        SITE, RESOURCE, Column("expires", "date", "first date they cannot be used; nothing: never", nullable=True),
+        Column("arrives", "date", "date they can be used from; nothing: at once", nullable=True), _number("units", "units")),
+        ("site", "resource", "expires", "arrives")),
+    Table("orders", "What a site may order of a drug.", "01_collect", (
+        SITE, RESOURCE, _number("lead_days", "days from the order until the delivery"),
+        _number("units_per_period", "most units ordered in a period"),
+        _number("cost", "cost points of one unit", required=False, nullable=True)), ("site", "resource")),
+    Table("shifts", "Shifts of a staff resource; everyone works one a day, and never the first after the last.", "01_collect", (
+        RESOURCE, Column("shift", "text", "name; rows stand in the order of the day"),
+        _number("share", "units needed in the shift per unit needed")), ("resource", "shift")),
+    Table("tiers", "Priority tiers of a resource's demand.", "01_collect", (
+        RESOURCE, Column("tier", "integer", "1: served first", low=1), _number("share", "share of the need", high=1),
+        _number("weight", "weight of one unit-day short in this tier, times the resource's")), ("resource", "tier")),
     Table("inventory", "Free-text inventory lines as the sites wrote them.", "01_collect", (
         SITE, Column("line", "integer", "number of the line at its site", low=1),
         Column("text", "text", "the line as written")), ("site", "line")),
@@ -222,9 +263,10 @@ TABLES: dict[str, Table] = {table.name: table for table in (
 )}
 
 #: The tables that a dataset, or a user's own folder, provides.
-INPUTS = ("sites", "resources", "demand", "capacity", "links", "inventory")
+INPUTS = ("sites", "resources", "demand", "capacity", "links", "inventory", "arrivals", "initial", "stay", "surge_levels",
+          "stock", "orders", "shifts", "tiers")
 #: Those of them that a folder may leave out.
-OPTIONAL_INPUTS = ("links", "inventory")
+OPTIONAL_INPUTS = INPUTS[4:]
 #: What `find_failures` expects of rows that share a key.
 ONCE = "each combination once"
 
@@ -240,6 +282,11 @@ def get_table(name: str) -> Table:
     if name not in TABLES:
         raise MedlibError(f"There is no table {name!r}; the tables are {', '.join(TABLES)}.")
     return TABLES[name]
+
+
+def empty(name: str) -> pd.DataFrame:
+    """Return a table without rows: its contract's columns in their types."""
+    return pd.DataFrame({column.name: pd.Series(dtype=DTYPES[column.kind]) for column in get_table(name).columns})
 
 
 def parse_requires(text: str | None) -> dict[str, float]:

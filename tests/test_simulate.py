@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_allocate import DAY, DRUG, FREE, KINDS, BED, VENT, account, list_links, list_resources, list_stock, make, problems, stay
 
 from medlib.allocate import Problem, Rules, Shipment, pose_problem, solve, solve_lexicographic
-from medlib.allocate.problem import limit_links
+from medlib.allocate.pose import limit_links
 from medlib.schema import check_frame
 from medlib.simulate import (DRUG_RESERVE, RUNGS, Orders, bound_shortage, climb, count_stock, do_nothing, follow, react, replan,
                              roll, tabulate_daily, tabulate_ladder)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pulp
 
 from medlib.allocate.model import Model
 from medlib.allocate.problem import Problem
+from medlib.allocate.units import read_share
+from medlib.blocks import BlockHiGHS, BlockProblem
 from medlib.errors import MedlibError
 
 #: Amounts below this are rounding noise of the solver.
 NOISE = 1e-6
 #: Plans in whole units are good enough at this relative gap, or the best found after so many seconds.
 GAP, PATIENCE = 0.005, 60.0
+#: From so many columns on, patients' moves are solved by the interior point method and left without a basis (see
+#: benchmarks/allocation.py): finding one takes longer than all the rest, and nobody reads a plan of that size line by line.
+LARGE = 400_000
+#: What may be named as `minimise`: parts of the objective, or all of them at their prices.
+COST = "cost"
 
 
 class Shipment(NamedTuple):
@@ -34,52 +42,107 @@ class Shipment(NamedTuple):
     expires_by: pd.Timestamp | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
     """An optimal plan.
 
     Parameters
     ----------
-    problem : Problem
-        The question it answers.
     model : Model
         The solved PuLP model.
+    status : str
+        HiGHS' own word: 'Optimal', or 'Time limit reached' for the best plan in whole units found in time.
     objective : float
-        Cost points.
+        Cost points, or the amount of the part minimised last.
     gap : float
-        How far, relative to the objective, a plan in whole units may lie above the optimum; 0 for other plans.
+        How far, relative to the objective, the plan may lie above the optimum.
+    parts : pandas.DataFrame
+        Indexed by part of the objective: amount, price, cost.
     shipments : list of Shipment
         Every move, drugs by expiry.
-    moves : pandas.DataFrame
-        The `moves` table.
-    surge : pandas.DataFrame
-        The `surge_plan` table.
+    surge_units : numpy.ndarray
+        Shape (I, R, T): surge units open.
     short : numpy.ndarray
         Shape (S, I, R, T): units short.
-    duals : dict of str to float
-        Dual of every row by name; 0 for a plan in whole units, which has none.
+    duals : dict of str to numpy.ndarray or float
+        Duals of every family of rows by name in its shape, and of rows by hand; 0 for a plan in whole units, which
+        has none.
+    stock : pandas.DataFrame
+        Drugs by scenario, site, resource and date: units used, kept to the next period, and wasted (expired or thrown
+        away, and lost on opening). No rows without drugs.
+    posed : Problem
+        The question it answers.
     """
 
-    problem: Problem
     model: Model
+    status: str
     objective: float
     gap: float
+    parts: pd.DataFrame
     shipments: list[Shipment]
-    moves: pd.DataFrame
-    surge: pd.DataFrame
+    surge_units: np.ndarray
     short: np.ndarray
-    duals: dict[str, float]
+    duals: dict[str, np.ndarray | float]
+    stock: pd.DataFrame
+    posed: Problem
+
+    @property
+    def problem(self) -> BlockProblem:
+        """The PuLP problem; add rules with ``plan.problem += ...`` and call `solve_again`."""
+        return self.model.lp
+
+    @problem.setter
+    def problem(self, problem: BlockProblem) -> None:
+        if problem is not self.model.lp:
+            raise MedlibError("A plan's PuLP problem can be added to, not replaced; pose another Problem and solve it.")
+
+    def solve_again(self) -> Plan:
+        """Solve the PuLP problem as it is now, with all rules added by hand; this plan stays as it was."""
+        return read_plan(self.model)
 
     @property
     def mean_short(self) -> np.ndarray:
         """Shape (I, R, T): units short averaged over the scenarios."""
-        return np.tensordot(self.problem.weights, self.short, 1)
+        return np.tensordot(self.posed.weights, self.short, 1)
 
     @property
     def weighted_shortage(self) -> float:
         """Expected unit-days short over all resources, weighted by the resources' shortage weights."""
-        weights = np.array([self.problem.shortage_weight[name] for name in self.problem.names])
+        weights = np.array([self.posed.shortage_weight[name] for name in self.posed.names])
         return float(self.mean_short.sum(axis=(0, 2)) @ weights)
+
+    @property
+    def transfers(self) -> float:
+        """Patients, staff and equipment moved; drugs travel in bulk and aren't counted."""
+        return float(self.parts.loc["transfers", "amount"])
+
+    @cached_property
+    def moves(self) -> pd.DataFrame:
+        """The `moves` table."""
+        posed, rows = self.posed, []
+        for shipment in self.shipments:
+            patients = posed.kinds[posed.names[shipment.resource]] == "bed"
+            arrival = shipment.period if patients else self.model.arrival[shipment.link, shipment.period]
+            rows.append((posed.dates[shipment.period], posed.dates[arrival], posed.links["origin"].iloc[shipment.link],
+                         posed.links["destination"].iloc[shipment.link], posed.names[shipment.resource],
+                         "patients" if patients else "units", posed.links["distance_km"].iloc[shipment.link], shipment.amount))
+        keys = ["date", "arrival", "origin", "destination", "resource", "what", "distance_km"]
+        moves = pd.DataFrame(rows, columns=[*keys, "amount"]).astype(
+            {"date": "datetime64[us]", "arrival": "datetime64[us]", "amount": float, "distance_km": float})
+        summed = moves.groupby(keys, as_index=False)["amount"].sum().round({"amount": 4})
+        return summed[[*keys[:-1], "amount", "distance_km"]]
+
+    @cached_property
+    def surge(self) -> pd.DataFrame:
+        """The `surge_plan` table."""
+        posed = self.posed
+        found = np.argwhere(self.surge_units > NOISE)
+        surge = pd.DataFrame([(posed.dates[period], posed.sites[site], posed.names[resource],
+                               posed.dates[period] - pd.Timedelta(days=posed.surge_lead_days[site, resource]),
+                               self.surge_units[site, resource, period]) for site, resource, period in found],
+                             columns=["date", "site", "resource", "decide_by", "surge"]).astype(
+            {"date": "datetime64[us]", "decide_by": "datetime64[us]", "surge": float})
+        return surge.sort_values(["date", "site", "resource"], ignore_index=True).round({"surge": 4})
 
     def price_capacity(self) -> pd.DataFrame:
         """Value of one more unit throughout the horizon, read off the duals.
@@ -90,30 +153,35 @@ class Plan:
             site, resource, saves: weighted unit-days of shortage (and costs in their terms) saved by one more unit; for a
             drug by one more unit on hand at the start. A dual holds for a small change only and need not be unique.
         """
-        problem, model = self.problem, self.model
-        rows = []
-        for site in model.sites:
-            for resource, name in enumerate(problem.names):
-                if resource in model.beds:
-                    value = problem.occupancy[resource] * sum(
-                        self.duals[f"usable_{scenario}_{site}_{resource}_{period}"]
-                        for scenario in model.scenarios for period in model.periods)
-                elif resource in model.units:
-                    # One more unit throughout enters the balance of the first period only and then stays.
-                    value = self.duals[f"present_{site}_{resource}_0"]
-                else:
-                    value = sum(self.duals[f"stock_{scenario}_{site}_{resource}_{model.periods[-1]}_0"]
-                                for scenario in model.scenarios)
-                rows.append((problem.sites[site], name, -value / problem.rules.shortage_cost))
-        return pd.DataFrame(rows, columns=["site", "resource", "saves"])
+        posed, model = self.posed, self.model
+        value = np.zeros((len(posed.sites), len(posed.names)))
+        usable = self.duals["usable"].sum(axis=(0, 3))
+        value[:, model.movable] = usable * posed.occupancy[model.movable]
+        # One more unit throughout enters the balance of the first period only and then stays.
+        value[:, model.units] = self.duals["present"][:, :, 0]
+        if len(model.drugs):
+            value[:, model.drugs] = self.duals["stock"][:, :, :, -1, 0].sum(axis=0)
+        price = model.prices["shortage"]
+        index = pd.MultiIndex.from_product([posed.sites, posed.names], names=["site", "resource"])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return pd.DataFrame({"saves": (-value / price).ravel()}, index=index).reset_index()
 
 
-def solve(problem: Problem) -> Plan:
+def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[str, float] | None = None,
+          method: str = "") -> Plan:
     """Find an optimal plan with PuLP on HiGHS.
 
     Parameters
     ----------
-    problem : Problem
+    posed : Problem
+    minimise : str or sequence of str
+        'cost' (every part of the objective at its price), one part, or several in order: the second is minimised among
+        the plans of which the first is least. Parts: shortage, transfers, deliveries, distance_km, links, changes, surge,
+        surge_levels, overtime, orders.
+    at_most : dict of str to float
+        Limits on parts.
+    method : str
+        HiGHS' method; left out: by the size and kind of the problem.
 
     Returns
     -------
@@ -124,76 +192,98 @@ def solve(problem: Problem) -> Plan:
     MedlibError
         HiGHS found no optimum (for whole units: no plan within the time); the message gives its status.
     """
-    return read_plan(Model(problem))
+    model = Model(posed)
+    for part, most in (at_most or {}).items():
+        model.limit(part, most)
+    return read_plan(model, minimise, method)
 
 
-def read_plan(model: Model) -> Plan:
-    """Solve a model, to which rows may have been added by hand, and read the plan."""
-    problem, whole = model.problem, model.problem.rules.integer
-    # Measured on the sample: with several scenarios the interior point method takes half the simplex method's time.
-    method = "ipm" if len(problem.weights) > 1 and not whole else "choose"
-    outcome = model.lp.solve(pulp.HiGHS(msg=False, gapRel=GAP if whole else None, timeLimit=PATIENCE if whole else None,
-                                        threads=1, solver=method))
-    # PuLP 4 returns statistics, PuLP 3.3 a number, and calls a plan optimal that was only the best within the time.
-    status = getattr(outcome, "status_str", None) or pulp.LpStatus[outcome]
-    gap = float(model.lp.solverModel.getInfo().mip_gap) if whole else 0.0
-    if status != "Optimal" and not (status == "TimeLimit" and np.isfinite(gap)):
-        raise MedlibError(f"The allocation has no optimal plan: the solver says {status!r}. Look at the rules added by hand "
-                          "first; without them shortage is always allowed and a plan exists.")
-    short = np.zeros(problem.demand.shape)
-    for key, variable in model.short.items():
-        short[key] = max(variable.varValue or 0.0, 0.0)
-    return Plan(problem=problem, model=model, objective=float(pulp.value(model.lp.objective)), gap=gap,
-                shipments=(shipments := _read_shipments(model)), moves=_tabulate_moves(shipments, model),
-                surge=_read_surge(model), short=np.where(short < NOISE, 0.0, short),
-                duals={row.name: float(row.pi or 0.0) for row in _list_rows(model.lp)})
-
-
-def _list_rows(lp: pulp.LpProblem) -> list:
-    rows = lp.constraints() if callable(lp.constraints) else lp.constraints
-    return list(rows.values()) if hasattr(rows, "values") else list(rows)
-
-
-def solve_lexicographic(problem: Problem) -> Plan:
+def solve_lexicographic(posed: Problem) -> Plan:
     """Find a plan of least shortage and, among those, of least cost.
 
-    Used for perfect foresight, below which no policy's shortage can lie. Shortage is made dear enough that no saving of
-    moves or surge pays for it.
+    Used for perfect foresight, below which no policy's shortage can lie.
     """
-    return solve(replace(problem, rules=replace(problem.rules, shortage_cost=1e5)))
+    return solve(posed, ("shortage", COST))
+
+
+def choose_method(model: Model) -> dict:
+    """HiGHS' options by size and kind, as measured by benchmarks/allocation.py."""
+    posed = model.posed
+    whole = any(columns.integer for columns in model.lp.columns.values())
+    if whole:
+        return {"solver": "choose", "gapRel": GAP, "timeLimit": PATIENCE}
+    if model.lp.column_count >= LARGE:
+        return {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": 1e-4, "apart": "resource"}
+    patients = "relocated" in model.lp.columns
+    return {"solver": "ipm" if len(posed.weights) > 1 or patients and model.lp.column_count > 20_000 else "simplex",
+            "apart": "resource"}
+
+
+def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = "") -> Plan:
+    """Solve a model, to which rules may have been added by hand, and read the plan; parameters as `solve`."""
+    options = choose_method(model) | ({"solver": method} if method else {})
+    order = [minimise] if isinstance(minimise, str) else list(minimise)
+    for place, part in enumerate(order):
+        model.set_objective(model.prices if part == COST else {part: 1.0})
+        model.lp.solve(BlockHiGHS(msg=False, threads=1, **options))
+        if model.lp.outcome != "Optimal" and not (model.lp.outcome == "Time limit reached" and np.isfinite(model.lp.gap)):
+            raise MedlibError(f"The allocation has no optimal plan: HiGHS says {model.lp.outcome!r}. {tell_conflict(model)}")
+        if place < len(order) - 1:
+            least = model.lp.minimum
+            model.limit(part, least + 1e-7 * max(1.0, abs(least)))
+    return _read(model)
+
+
+def tell_conflict(model: Model) -> str:
+    """Name the rules that cannot hold together, where HiGHS finds them."""
+    names = model.lp.find_conflict()
+    if not names:
+        return "Shortage is always allowed, so look at limits and at the rules added by hand first."
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"These cannot hold together: {', '.join(names[:6])}{more}."
+
+
+def _read(model: Model) -> Plan:
+    lp, posed = model.lp, model.posed
+    short = np.maximum(model.short.value, 0.0)
+    surge = np.zeros(posed.surge.shape)
+    surge[:, model.movable] = np.maximum(model.surge.value, 0.0)
+    duals = {name: rows.dual for name, rows in lp.rows.items()} | {row.name: row.pi for row in lp.list_rows_by_hand()}
+    amounts = {part: model.measure(part) for part in model.prices}
+    parts = pd.DataFrame({"amount": amounts, "price": model.prices})
+    return Plan(model=model, status=lp.outcome, objective=lp.minimum, gap=lp.gap,
+                parts=parts.assign(cost=parts["amount"] * parts["price"]), shipments=_read_shipments(model), surge_units=surge,
+                short=np.where(short < NOISE, 0.0, short), duals=duals,
+                stock=_tabulate_stock(model), posed=posed)
 
 
 def _read_shipments(model: Model) -> list[Shipment]:
-    dates, last = model.problem.dates, model.periods[-1]
-    found = [Shipment(*key, amount) for key, variable in model.move.items()
-             if (amount := variable.varValue or 0.0) > NOISE]
-    for (link, drug, end, period), variable in model.batch.items():
-        if (amount := variable.varValue or 0.0) > NOISE:
-            found.append(Shipment(link, drug, period, amount, dates[end], dates[end + 1] if end < last else None))
+    dates, last = model.posed.dates, len(model.posed.dates) - 1
+    amounts = model.move.value
+    found = [Shipment(int(link), int(model.movable[place]), int(period), float(amounts[link, place, period]))
+             for link, place, period in np.argwhere(amounts > NOISE)]
+    if len(model.drugs):
+        amounts = model.batch.value
+        for link, drug, cohort, period in np.argwhere(amounts > NOISE):
+            end = model.ends[cohort]
+            found.append(Shipment(int(link), int(model.drugs[drug]), int(period), float(amounts[link, drug, cohort, period]),
+                                  dates[end], dates[end + 1] if end < last else None))
     return found
 
 
-def _tabulate_moves(shipments: list[Shipment], model: Model) -> pd.DataFrame:
-    problem, rows = model.problem, []
-    for shipment in shipments:
-        origin, destination = model.ends[shipment.link]
-        patients = shipment.resource in model.beds
-        arrival = shipment.period if patients else model.arrival[shipment.link, shipment.period]
-        rows.append((problem.dates[shipment.period], problem.dates[arrival], problem.sites[origin],
-                     problem.sites[destination], problem.names[shipment.resource], "patients" if patients else "units",
-                     shipment.amount, problem.links["distance_km"].iloc[shipment.link]))
-    columns = ["date", "arrival", "origin", "destination", "resource", "what", "amount", "distance_km"]
-    moves = pd.DataFrame(rows, columns=columns).astype({"date": "datetime64[us]", "arrival": "datetime64[us]",
-                                                        "amount": float, "distance_km": float})
-    return moves.groupby([name for name in columns if name != "amount"], as_index=False)["amount"].sum()[columns].round(
-        {"amount": 4})
-
-
-def _read_surge(model: Model) -> pd.DataFrame:
-    problem = model.problem
-    rows = [(problem.dates[period], problem.sites[site], problem.names[resource],
-             problem.dates[period] - pd.Timedelta(days=problem.surge_lead_days[site, resource]), variable.varValue)
-            for (site, resource, period), variable in model.surge.items() if (variable.varValue or 0.0) > NOISE]
-    surge = pd.DataFrame(rows, columns=["date", "site", "resource", "decide_by", "surge"]).astype(
-        {"date": "datetime64[us]", "decide_by": "datetime64[us]", "surge": float})
-    return surge.sort_values(["date", "site", "resource"], ignore_index=True).round({"surge": 4})
+def _tabulate_stock(model: Model) -> pd.DataFrame:
+    if not len(model.drugs):
+        return pd.DataFrame(columns=["scenario", "site", "resource", "date", "used", "kept", "wasted"])
+    posed, rows = model.posed, model.lp.rows["stock"]
+    used, kept = model.used.value, model.stock.value
+    # What a row has to spare was thrown away; so is what a cohort still holds after its last usable period.
+    spare = rows.shape_up(rows.high - model.lp.solution.row_value[rows.span])
+    expired = np.zeros_like(kept)
+    for cohort, end in enumerate(model.ends[:-1]):
+        expired[:, :, :, cohort, end] = kept[:, :, :, cohort, end]
+    lost = used * read_share(model, "wastage")[model.drugs][:, None, None]
+    index = pd.MultiIndex.from_product([range(len(posed.weights)), posed.sites, [posed.names[drug] for drug in model.drugs],
+                                        posed.dates], names=["scenario", "site", "resource", "date"])
+    sums = {"used": used, "kept": kept - expired, "wasted": spare + expired + lost}
+    return pd.DataFrame({name: amounts.sum(axis=3).ravel() for name, amounts in sums.items()}, index=index).round(
+        4).reset_index()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import pandas as pd
 
 from medlib.errors import MedlibError
-from medlib.schema import parse_requires
+from medlib.schema import empty, parse_requires
 
 #: Shape of the Weibull length of stay of intensive-care patients (Lewnard et al. 2020, doi:10.1136/bmj.m1923, as used by
 #: Parker et al., arXiv:2011.03528); their scale of 13.32 days means a stay of 12.0 days.
@@ -29,14 +30,24 @@ class Rules:
         Longest link used.
     transfers_per_day, transfers_per_site_day : float
         Most moves a day of each resource but drugs, in the whole network, and in and out of one site together.
+    transfers_in_all : float
+        Most moves of all resources but drugs over the whole horizon.
+    transport_km_per_day : float
+        Most kilometres that all moves of one period add up to.
+    handover_days : {0, 1}
+        1: on the day of the transfer a patient needs a bed at both ends, as Parker et al. count; 0: at the destination only.
+    protect_sites : bool
+        No site may be shorter of anything than it would be if nobody moved anything.
     shortage_cost : float
         Cost points of one unit-day short (times the resource's shortage weight).
     move_cost, cost_per_km : float
         Cost points of one move, and of each of its kilometres. The link's own cost comes on top.
-    surge_cost : float
-        Cost points of one surge unit open for one period.
+    change_cost : float
+        Cost points of each move by which a link's traffic differs from the period before: smooths the work.
+    surge_cost, overtime_cost : float
+        Cost points of one surge unit open for one period, and of one unit of overtime.
     los_days : float
-        Mean stay of a moved patient at the destination, in days.
+        Mean stay of a moved patient at the destination, in days, where no stays are given.
     integer : bool
         Only whole patients and units move.
     """
@@ -45,10 +56,16 @@ class Rules:
     max_distance_km: float = 300.0
     transfers_per_day: float = 60.0
     transfers_per_site_day: float = 10.0
+    transfers_in_all: float = math.inf
+    transport_km_per_day: float = math.inf
+    handover_days: int = 0
+    protect_sites: bool = False
     shortage_cost: float = 100.0
     move_cost: float = 1.0
     cost_per_km: float = 0.02
+    change_cost: float = 0.0
     surge_cost: float = 5.0
+    overtime_cost: float = 2.0
     los_days: float = 12.0
     integer: bool = False
 
@@ -57,10 +74,17 @@ class Rules:
             raise MedlibError(f"planning_occupancy must lie in (0, 1]; got {self.planning_occupancy}.")
         if not self.los_days > 0:
             raise MedlibError(f"los_days must be above 0; got {self.los_days}.")
-        for name in ("max_distance_km", "transfers_per_day", "transfers_per_site_day", "shortage_cost", "move_cost",
-                     "cost_per_km", "surge_cost"):
-            if not getattr(self, name) >= 0:
-                raise MedlibError(f"{name} must be at least 0; got {getattr(self, name)}.")
+        if self.handover_days not in (0, 1):
+            raise MedlibError(f"handover_days must be 0 or 1; got {self.handover_days}.")
+        for name, value in vars(self).items():
+            if not value >= 0:
+                raise MedlibError(f"{name} must be at least 0; got {value}.")
+
+    @classmethod
+    def without_limits(cls, **rules) -> Rules:
+        """Make rules that limit nothing but what is stated: every bed may be planned, any distance, any number of moves."""
+        return cls(**{"planning_occupancy": 1.0, "max_distance_km": math.inf, "transfers_per_day": math.inf,
+                      "transfers_per_site_day": math.inf, **rules})
 
     def survive(self, days: np.ndarray) -> np.ndarray:
         """Probability that a moved patient is still there so many days after the move (0 for negative days)."""
@@ -96,6 +120,19 @@ class Problem:
     stock : pandas.DataFrame
         Drugs on hand or on their way at the start: site, resource, expires (first date they can't be used; NaT never),
         arrives (date they can be used from; NaT at once), units.
+    arrivals : numpy.ndarray
+        Shape (I, R, T): patients who arrive and may be sent on that day; infinite where everybody who is there may be sent.
+    stay : pandas.DataFrame
+        The `stay` table; empty: as the rules say.
+    site_limits : pandas.DataFrame
+        Indexed by site, columns keep_share (share of the units in place that stays at home) and release_per_day (most units of
+        each resource that leave a day): what a central stockpile keeps and releases. Missing where there is no limit.
+    levels : pandas.DataFrame
+        The `surge_levels` table. Surge that has levels is opened level by level.
+    orders : pandas.DataFrame
+        The `orders` table: what may be ordered.
+    shifts, tiers : pandas.DataFrame
+        The tables of these names.
     """
 
     sites: tuple[str, ...]
@@ -108,8 +145,14 @@ class Problem:
     surge_lead_days: np.ndarray
     links: pd.DataFrame
     rules: Rules
-    stock: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame({"site": [], "resource": [], "expires": [], "arrives": [], "units": []}))
+    stock: pd.DataFrame = field(default_factory=lambda: empty("stock"))
+    arrivals: np.ndarray | None = None
+    stay: pd.DataFrame = field(default_factory=lambda: empty("stay"))
+    site_limits: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["keep_share", "release_per_day"]))
+    levels: pd.DataFrame = field(default_factory=lambda: empty("surge_levels"))
+    orders: pd.DataFrame = field(default_factory=lambda: empty("orders"))
+    shifts: pd.DataFrame = field(default_factory=lambda: empty("shifts"))
+    tiers: pd.DataFrame = field(default_factory=lambda: empty("tiers"))
 
     def __post_init__(self):
         shape = (len(self.sites), len(self.resources), len(self.dates))
@@ -125,9 +168,14 @@ class Problem:
                 site, resource = wrong[0][1:3] if name == "demand" else wrong[0][:2]
                 raise MedlibError(f"{name} must be numbers of at least 0; got {values[tuple(wrong[0])]} for site "
                                   f"{self.sites[site]!r}, resource {self.names[resource]!r}.")
+        if self.arrivals is not None and (self.arrivals.shape != shape or not np.all(self.arrivals >= 0)):
+            raise MedlibError(f"arrivals must be numbers of at least 0 (infinite: no limit) with shape {shape}.")
         unknown = set(self.links["origin"]).union(self.links["destination"]) - set(self.sites)
         if unknown:
             raise MedlibError(f"links name the unknown site(s) {', '.join(sorted(unknown))}.")
+        circle = self.links.index[self.links["origin"] == self.links["destination"]]
+        if len(circle):
+            raise MedlibError(f"links, row {circle[0] + 1}: {self.links['origin'][circle[0]]!r} is linked to itself.")
         for name, needs in self.requires.items():
             if sum(share * self.shortage_weight[other] for other, share in needs.items()) > self.shortage_weight[name]:
                 raise MedlibError(f"Leaving {name!r} unused would count less than lacking what it requires; raise its "
@@ -147,6 +195,47 @@ class Problem:
     def requires(self) -> dict[str, dict[str, float]]:
         """What one unit in use needs besides, by resource; resources that need nothing are left out."""
         return list_requirements(self.resources)
+
+    @cached_property
+    def needs(self) -> np.ndarray:
+        """Shape (R, R): units of the second resource that one unit of the first in use needs, directly or by way of others."""
+        direct = np.zeros((len(self.names), len(self.names)))
+        for name, needed in self.requires.items():
+            for other, share in needed.items():
+                direct[self.names.index(name), self.names.index(other)] = share
+        # Nothing needs itself (list_requirements), so that the powers of the matrix vanish and the inverse exists.
+        return direct @ np.linalg.inv(np.eye(len(direct)) - direct)
+
+    @cached_property
+    def need(self) -> np.ndarray:
+        """Shape (S, I, R, T): demand, and what demand needs besides, before any move."""
+        return self.demand + np.einsum("qr,siqt->sirt", self.needs, self.demand)
+
+    @cached_property
+    def idle_shortage(self) -> np.ndarray:
+        """Shape (S, I, R, T): units short of beds, staff and equipment if nothing is done (drugs: 0)."""
+        short = np.zeros(self.demand.shape)
+        for resource in sort_by_need(self.requires, self.names):
+            need = self.demand[:, :, resource] + np.einsum(
+                "q,siqt->sit", self.needs[:, resource], self.demand) - np.einsum("q,siqt->sit", self.needs[:, resource], short)
+            if self.kinds[self.names[resource]] != "drug":
+                usable = self.occupancy[resource] * self.capacity[:, resource]
+                short[:, :, resource] = np.maximum(need - usable, 0.0)
+        return short
+
+    def survive(self, entered: str, occupied: str) -> np.ndarray:
+        """Shape (T, T): beds of one resource that a patient takes up in each period per patient who entered another in each.
+
+        Row: the period looked at; column: the period of arrival. Without stays: the rules' survival, and no other level.
+        """
+        days = (self.dates - self.dates[0]).days.to_numpy()
+        since = days[:, None] - days
+        known = self.stay[(self.stay["resource"] == entered) & (self.stay["occupies"] == occupied)]
+        if known.empty:
+            stated = (self.stay["resource"] == entered).any()
+            return self.rules.survive(since) if entered == occupied and not stated else np.zeros(since.shape)
+        course = known.set_index("day")["survival"].reindex(range(since.max() + 1), fill_value=0.0).to_numpy()
+        return np.where(since < 0, 0.0, course[np.maximum(since, 0)])
 
     @cached_property
     def shortage_weight(self) -> dict[str, float]:
@@ -174,7 +263,23 @@ def list_requirements(resources: pd.DataFrame) -> dict[str, dict[str, float]]:
         if unknown := set(needed) - set(resources["resource"]):
             raise MedlibError(f"{name!r} requires {', '.join(sorted(unknown))}, which the resources table does not have; add "
                               "it there.")
+    sort_by_need(needs, resources["resource"].tolist())
     return needs
+
+
+def sort_by_need(requires: dict[str, dict[str, float]], names: list[str]) -> list[int]:
+    """Positions of the resources in such an order that what needs something comes before what it needs.
+
+    Raises
+    ------
+    MedlibError
+        A resource needs itself, directly or by way of others.
+    """
+    try:
+        order = list(TopologicalSorter({name: requires.get(name, {}) for name in names}).static_order())
+    except CycleError as error:
+        raise MedlibError(f"requires runs in a circle: {' needs '.join(reversed(error.args[1]))}; take one of them out.") from None
+    return [names.index(name) for name in reversed(order)]
 
 
 def weigh_shortage(resources: pd.DataFrame) -> dict[str, float]:
@@ -186,69 +291,3 @@ def weigh_shortage(resources: pd.DataFrame) -> dict[str, float]:
         if math.isnan(float(stated.get(name, np.nan))):
             weights[name] = max(1.0, sum(share * weights[other] for other, share in needs.items()))
     return weights
-
-
-def spread(frame: pd.DataFrame, column: str, sites: tuple[str, ...], names: list[str],
-           dates: pd.DatetimeIndex) -> np.ndarray:
-    """Bring a tidy column to shape (I, R, T), joined by name; what has no row counts as 0."""
-    index = pd.MultiIndex.from_product([sites, names, dates], names=["site", "resource", "date"])
-    values = frame.set_index(["site", "resource", "date"])[column].reindex(index, fill_value=0.0)
-    return values.to_numpy(float).reshape(len(sites), len(names), len(dates))
-
-
-def weigh_levels(levels: np.ndarray) -> np.ndarray:
-    """Probability that each quantile stands for: half-way to its neighbours on both sides.
-
-    Examples
-    --------
-    >>> weigh_levels(np.array([0.1, 0.5, 0.9])).round(3).tolist()
-    [0.3, 0.4, 0.3]
-    """
-    levels = np.asarray(levels, float)
-    edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
-    return np.diff(edges)
-
-
-def limit_links(links: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    """Keep the links within the rules' distance; unstated lead times and costs are 0."""
-    kept = links[links["distance_km"] <= rules.max_distance_km]
-    return kept.assign(**{name: kept.get(name, pd.Series(0.0, kept.index)).fillna(0.0)
-                          for name in ("lead_days", "cost")}).reset_index(drop=True)
-
-
-def pose_problem(sites: pd.DataFrame, resources: pd.DataFrame, links: pd.DataFrame, demand: pd.DataFrame,
-                 capacity: pd.DataFrame, rules: Rules, stock: pd.DataFrame | None = None) -> Problem:
-    """Put tables together to a problem.
-
-    Parameters
-    ----------
-    sites, resources, links : pandas.DataFrame
-        The input tables.
-    demand : pandas.DataFrame
-        date, site, resource, demand; with a column quantile each level becomes a scenario (all sites low together or
-        high together), weighted by the probability that the level stands for.
-    capacity : pandas.DataFrame
-        As from `medlib.supply.spread_capacity`.
-    rules : Rules
-    stock : pandas.DataFrame, optional
-        Drugs on hand at the start, as in `Problem.stock`.
-
-    Returns
-    -------
-    Problem
-        Surge is available from its lead time after the first period on.
-    """
-    if "quantile" not in demand:
-        demand = demand.assign(quantile=0.5)
-    levels = np.sort(demand["quantile"].unique())
-    dates = pd.DatetimeIndex(np.sort(demand["date"].unique()))
-    names, ids = resources["resource"].tolist(), tuple(sites["site"])
-    lead = spread(capacity, "surge_lead_days", ids, names, dates)
-    wait = (dates - dates[0]).days.to_numpy()
-    more = {} if stock is None else {"stock": stock}
-    return Problem(
-        sites=ids, resources=resources, dates=dates, rules=rules, links=limit_links(links, rules),
-        demand=np.stack([spread(demand[demand["quantile"] == level], "demand", ids, names, dates) for level in levels]),
-        weights=weigh_levels(levels), capacity=spread(capacity, "capacity", ids, names, dates),
-        surge=np.where(wait >= lead, spread(capacity, "surge", ids, names, dates), 0.0), surge_lead_days=lead[:, :, 0],
-        **more)

@@ -69,19 +69,10 @@ def _ask_for_surge(wanted: np.ndarray, period: int, state: State) -> None:
 
 def follow(plan: Plan) -> Policy:
     """Make a policy that carries out a plan as written, from its first period on, and never revises it."""
-    surge = _read_surge(plan)
-
     def policy(period: int, state: State) -> Orders:
-        return Orders([order for order in plan.shipments if order.period == period], surge[:, :, period])
+        return Orders([order for order in plan.shipments if order.period == period], plan.surge_units[:, :, period])
 
     return policy
-
-
-def _read_surge(plan: Plan) -> np.ndarray:
-    surge = np.zeros(plan.problem.surge.shape)
-    for key, variable in plan.model.surge.items():
-        surge[key] = max(variable.varValue or 0.0, 0.0)
-    return surge
 
 
 def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> Policy:
@@ -104,7 +95,7 @@ def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> Pol
     def policy(period: int, state: State) -> Orders:
         problem = _look_ahead(forecasts, capacity, horizon, period, state)
         plan = solve(problem)
-        planned = _read_surge(plan)
+        planned = plan.surge_units
         for (site, resource), wait in np.ndenumerate(lead_periods(state.truth)):
             if 0 < wait < len(problem.dates):
                 state.requested[site, resource, period + wait] = planned[site, resource, wait]

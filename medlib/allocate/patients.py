@@ -1,0 +1,63 @@
+"""Moves of patients: who may be sent, and where they lie because of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medlib.blocks import INFINITE
+
+if TYPE_CHECKING:
+    from medlib.allocate.model import Model
+
+
+def add_patients(model: Model) -> None:
+    """Add what moves of patients do to occupancy, and that only patients who are there are sent."""
+    posed, lp, move = model.posed, model.lp, model.bed_move
+    if not move.size:
+        return
+    axes, handover = model.axes("site", model.beds), posed.rules.handover_days
+    linked = np.isin(np.arange(len(posed.sites)), [model.origin, model.destination])[:, None, None]
+    net = lp.add_columns("net", axes, low=-INFINITE, where=linked)
+    relocated = lp.add_columns("relocated", axes, low=-INFINITE, where=linked)
+    rows = lp.add_rows("net", axes, low=0.0, high=0.0, where=linked)
+    rows.add(net.index)
+    rows.add(move, -1.0, at=rows.index[model.destination])
+    rows.add(move, 1.0, at=rows.index[model.origin])
+    rows = lp.add_rows("relocated", axes, low=0.0, high=0.0, where=linked)
+    rows.add(relocated.index)
+    for place, entered in enumerate(model.beds):
+        for other, occupied in enumerate(model.beds):
+            survival = posed.survive(posed.names[entered], posed.names[occupied])
+            when, since = np.nonzero(survival)
+            rows.add(net.index[:, place, since], -survival[when, since], at=rows.index[:, other, when])
+    if handover:
+        rows.add(move, -1.0, at=rows.index[model.origin])
+    limited = _is_limited(model)[None, :, None]
+    sends = np.isin(np.arange(len(posed.sites)), model.origin)[:, None, None]
+    rows = lp.add_rows("arriving", axes, where=sends & limited)
+    rows.add(move, at=rows.index[model.origin])
+    rows = lp.add_rows("there", axes, where=sends & ~limited)
+    rows.add(relocated.index)
+    rows.add(move, -1.0, at=rows.index[model.destination])
+    if handover:
+        rows.add(move, -1.0, at=rows.index[model.origin])
+
+
+def _is_limited(model: Model) -> np.ndarray:
+    """Shape (beds,): only those who arrive may be sent."""
+    arrivals = model.posed.arrivals
+    return np.zeros(len(model.beds), bool) if arrivals is None else np.isfinite(arrivals[:, model.beds]).any(axis=(0, 2))
+
+
+def fill_patients(model: Model) -> None:
+    """Set who is there to be sent: the fewest that any scenario expects, or those who arrive."""
+    rows, posed = model.lp.rows, model.posed
+    if "net" not in rows:
+        return
+    fewest = posed.demand[:, :, model.beds].min(axis=0)
+    rows["there"].update(low=-fewest)
+    if rows["arriving"].size:
+        rows["arriving"].update(high=posed.arrivals[:, model.beds])
+        model.lp.columns["relocated"].update(low=np.where(_is_limited(model)[None, :, None], -fewest, -INFINITE))

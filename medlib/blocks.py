@@ -1,0 +1,586 @@
+"""Large regular families of PuLP variables and rows, kept as arrays and handed to HiGHS in bulk.
+
+PuLP keeps a Python object for every coefficient, which costs far more time than solving does. Here a *family* of columns or
+rows is a handful of NumPy arrays. `BlockProblem` is an ordinary `pulp.LpProblem` besides: a column touched by its labels becomes
+an ordinary `LpVariable`, and rows written by hand with ``+=`` hold together with the families'.
+
+Examples
+--------
+>>> lp = BlockProblem("example")
+>>> sent = lp.add_columns("sent", {"site": ["A", "B"], "day": [1, 2, 3]}, high=5.0, cost=1.0)
+>>> needed = lp.add_rows("needed", {"site": ["A", "B"]}, low=[4.0, 2.0])
+>>> needed.add(sent.index, at=needed.index[:, None])  # summed over the days
+>>> lp += sent["A", 1] + sent["B", 1] >= 7, "by_hand"
+>>> status = lp.solve()
+>>> lp.outcome, lp.minimum, sent["A", 1].varValue + sent["B", 1].varValue
+('Optimal', 7.0, 7.0)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import highspy
+import numpy as np
+import pandas as pd
+import pulp
+from scipy import sparse
+
+from medlib.errors import MedlibError
+
+#: Sum of (variable, coefficient) pairs: `from_list` in PuLP 4, the plain constructor in PuLP 3.3.
+add_up = getattr(pulp.LpAffineExpression, "from_list", pulp.LpAffineExpression)
+INFINITE = highspy.kHighsInf
+#: HiGHS' strategy that finds a conflict by solving programs, and takes out what is not needed for it.
+IRREDUCIBLE = int(highspy.IisStrategy.kIisStrategyFromLp) | int(highspy.IisStrategy.kIisStrategyIrreducible)
+
+
+class Family:
+    """What families of columns and of rows share: a name, labelled axes, and a number for every element.
+
+    Parameters
+    ----------
+    problem : BlockProblem
+    name : str
+    axes : dict of str to sequence
+        Labels of every axis by the axis' name.
+    where : numpy.ndarray of bool or None
+        Elements that exist; None: all.
+    first : int
+        Number of the first element among the problem's columns (or rows).
+
+    Attributes
+    ----------
+    index : numpy.ndarray of int32
+        Number of every element, -1 where there is none.
+    """
+
+    def __init__(self, problem: BlockProblem, name: str, axes: dict, where: np.ndarray | None, first: int):
+        self.problem, self.name = problem, name
+        self.axes = {axis: labels if isinstance(labels, pd.Index) else pd.Index(list(labels)) for axis, labels in axes.items()}
+        self.shape = tuple(len(labels) for labels in self.axes.values())
+        self.whole = where is None or bool(np.all(where))
+        present = self.whole or np.broadcast_to(where, self.shape)
+        self.size = int(np.prod(self.shape) if self.whole else present.sum())
+        self.index = np.full(self.shape, -1, np.int32)
+        self.index[present if not self.whole else ...] = np.arange(first, first + self.size, dtype=np.int32).reshape(
+            self.shape if self.whole else -1)
+        self.span = slice(first, first + self.size)
+
+    def locate(self, *labels) -> tuple[int, ...]:
+        """Position of an element by its labels; dates may be texts.
+
+        Raises
+        ------
+        MedlibError
+            There is no such element.
+        """
+        if len(labels) != len(self.axes):
+            raise MedlibError(f"{self.name} is indexed by {', '.join(self.axes) or 'nothing'}; got {len(labels)} label(s).")
+        position = []
+        for (axis, known), label in zip(self.axes.items(), labels):
+            try:
+                position.append(known.get_loc(pd.Timestamp(label) if isinstance(known, pd.DatetimeIndex) else label))
+            except (KeyError, ValueError, TypeError):
+                raise MedlibError(f"{self.name} has no {axis} {label!r}.") from None
+        if self.index[tuple(position)] < 0:
+            raise MedlibError(f"{self.name} has nothing for {', '.join(map(str, labels))}: it cannot happen there.")
+        return tuple(position)
+
+    @cached_property
+    def _words(self) -> list[list[str]]:
+        """Labels as parts of names; positions where two labels would read the same."""
+        found = []
+        for labels in self.axes.values():
+            texts = ["_".join(map(str, label)) if isinstance(label, tuple) else str(label).removesuffix(" 00:00:00")
+                     for label in labels]
+            texts = [re.sub(r"\W", "_", text) for text in texts]
+            found.append(texts if len(set(texts)) == len(texts) else [str(number) for number in range(len(texts))])
+        return found
+
+    def write_name(self, *position: int) -> str:
+        """Name of an element, for example ``move_A_B_icu_bed_2021_12_01``."""
+        return "_".join([self.name, *(words[place] for words, place in zip(self._words, position))])
+
+    def write_names(self) -> list[str]:
+        """Names of all elements, in the order of their numbers."""
+        return [self.write_name(*position) for position in np.argwhere(self.index >= 0)]
+
+    def gather(self, values) -> np.ndarray:
+        """Shape (size,): one number an element, from an array of that shape or anything that broadcasts to the family's."""
+        if np.shape(values) == (self.size,):
+            return np.asarray(values, float)
+        values = np.broadcast_to(np.asarray(values, float), self.shape)
+        if not any(values.strides):
+            return np.broadcast_to(values.reshape(-1)[:1] if values.size else values.reshape(-1), self.size)
+        return values.reshape(-1) if self.whole else values[self.index >= 0]
+
+    def shape_up(self, numbers: np.ndarray) -> np.ndarray:
+        """Bring one number an element to the family's shape, 0 where there is no element."""
+        if self.whole:
+            return numbers.reshape(self.shape)
+        shaped = np.zeros(self.shape)
+        shaped[self.index >= 0] = numbers
+        return shaped
+
+
+class Columns(Family):
+    """A family of variables with bounds and costs, each of shape (size,); `BlockProblem.add_columns` makes it."""
+
+    def __init__(self, problem, name, axes, low, high, cost, integer, where):
+        super().__init__(problem, name, axes, where, problem.column_count)
+        self.low, self.high, self.cost, self.integer = *map(self.gather, (low, high, cost)), integer
+
+    def update(self, low=None, high=None, cost=None) -> None:
+        """Set bounds or costs from anything that broadcasts to the family's shape; the next solve starts warm."""
+        if cost is not None:
+            self.cost = self.gather(cost)
+            self.problem.changed.add((self, "cost"))
+        if low is not None or high is not None:
+            self.low = self.low if low is None else self.gather(low)
+            self.high = self.high if high is None else self.gather(high)
+            self.problem.changed.add((self, "bounds"))
+            for variable, column in self.problem.touched.values():
+                if self.span.start <= column < self.span.stop:
+                    variable.lowBound, variable.upBound = self._limits(column)
+
+    def _limits(self, column: int) -> tuple[float | None, float | None]:
+        """Bounds of a column as PuLP states them."""
+        low, high = (float(bounds[column - self.span.start]) for bounds in (self.low, self.high))
+        return None if low == -INFINITE else low, None if high == INFINITE else high
+
+    def __getitem__(self, labels) -> pulp.LpVariable:
+        """Make one element, named by its labels, an ordinary variable: the same one every time."""
+        labels = (labels,) if len(self.axes) == 1 else labels
+        position = self.locate(*labels)
+        name, column = self.write_name(*position), int(self.index[position])
+        if name not in self.problem.touched:
+            variable = self.problem.add_variable(name, *self._limits(column), "Integer" if self.integer else "Continuous")
+            self.problem.touched[name] = variable, column
+        return self.problem.touched[name][0]
+
+    @property
+    def value(self) -> np.ndarray:
+        """The solution in the family's shape."""
+        return self.shape_up(self.problem.solution.column_value[self.span])
+
+
+class Rows(Family):
+    """A family of rows, ``low <= sum of terms <= high``; `BlockProblem.add_rows` makes it."""
+
+    def __init__(self, problem, name, axes, low, high, where):
+        super().__init__(problem, name, axes, where, problem.row_count)
+        self.low, self.high = self.gather(low), self.gather(high)
+        self.terms: list[tuple[np.ndarray, np.ndarray, np.ndarray | float]] = []
+
+    def add(self, columns: np.ndarray, coefficient: np.ndarray | float = 1.0, at: np.ndarray | None = None) -> None:
+        """Add terms: coefficients times columns.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray of int
+            Numbers of columns, taken from a `Columns.index`. Terms whose column or row is -1 are left out.
+        coefficient : float or numpy.ndarray
+        at : numpy.ndarray of int, optional
+            Numbers of rows, taken from this family's `index`, which stands here where left out. The three are broadcast
+            against each other. Columns that meet in a row are added up; the same column may come into a row once only.
+        """
+        rows, scalar = self.index if at is None else at, np.ndim(coefficient) == 0
+        shape = np.broadcast_shapes(rows.shape, columns.shape, np.shape(coefficient))
+        partial = rows.min(initial=0) < 0 or columns.min(initial=0) < 0
+        parts = [np.broadcast_to(part, shape) for part in (rows, columns, *(() if scalar else (coefficient,)))]
+        if partial:
+            there = (parts[0] >= 0) & (parts[1] >= 0)
+            parts = [part[there] for part in parts]
+        self.terms.append((*(part.reshape(-1) for part in parts), *((float(coefficient),) if scalar else ())))
+        self.problem.live = None
+
+    def update(self, low=None, high=None) -> None:
+        """Set bounds from anything that broadcasts to the family's shape; the next solve starts warm."""
+        self.low = self.low if low is None else self.gather(low)
+        self.high = self.high if high is None else self.gather(high)
+        self.problem.changed.add((self, "rows"))
+
+    @property
+    def dual(self) -> np.ndarray:
+        """Duals in the family's shape: what the minimum gains per unit by which the binding bound is raised."""
+        return self.shape_up(self.problem.solution.row_dual[self.span])
+
+
+class Solution(NamedTuple):
+    """Values and duals of all columns and rows, by number."""
+
+    column_value: np.ndarray
+    column_dual: np.ndarray
+    row_value: np.ndarray
+    row_dual: np.ndarray
+
+
+class Piece(NamedTuple):
+    """A live HiGHS model of some columns and rows, by number."""
+
+    highs: highspy.Highs
+    columns: np.ndarray
+    rows: np.ndarray
+
+
+class BlockProblem(pulp.LpProblem):
+    """A PuLP problem, minimised, to which families of columns and rows can be added.
+
+    Attributes
+    ----------
+    columns, rows : dict of str to Columns and of str to Rows
+        The families, in the order of their elements' numbers.
+    outcome : str
+        HiGHS' own word on the last solve, for example 'Optimal', 'Infeasible', 'Time limit reached'.
+    minimum : float
+        The families' costs and the PuLP objective together, at the solution.
+    gap : float
+        How far, relative to the minimum, the solver's integer solution may lie above the optimum; 0 without integers.
+    solution : Solution
+    """
+
+    def __init__(self, name: str):
+        super().__init__(name, pulp.LpMinimize)
+        self.columns: dict[str, Columns] = {}
+        self.rows: dict[str, Rows] = {}
+        #: Elements that became ordinary variables: name -> (variable, number of its column).
+        self.touched: dict[str, tuple[pulp.LpVariable, int]] = {}
+        self.live: list[Piece] | None = None
+        self.changed: set[tuple[Family, str]] = set()
+        self.outcome, self.minimum, self.gap, self.solution = "Not solved", np.nan, np.nan, None
+
+    def add_columns(self, name: str, axes: dict, low=0.0, high=INFINITE, cost=0.0, integer: bool = False,
+                    where: np.ndarray | None = None) -> Columns:
+        """Add a family of variables; bounds and costs are broadcast to the shape of its axes."""
+        return self._add(self.columns, Columns(self, name, axes, low, high, cost, integer, where))
+
+    def add_rows(self, name: str, axes: dict, low=-INFINITE, high=INFINITE, where: np.ndarray | None = None) -> Rows:
+        """Add a family of rows; bounds are broadcast to the shape of its axes."""
+        return self._add(self.rows, Rows(self, name, axes, low, high, where))
+
+    def _add(self, families: dict, family):
+        if family.name in families:
+            raise MedlibError(f"The problem has a family {family.name!r} already; choose another name.")
+        families[family.name], self.live = family, None
+        return family
+
+    @property
+    def column_count(self) -> int:
+        """Columns of all families."""
+        return sum(family.size for family in self.columns.values())
+
+    @property
+    def row_count(self) -> int:
+        """Rows of all families."""
+        return sum(family.size for family in self.rows.values())
+
+    def list_rows_by_hand(self) -> list[pulp.LpConstraint]:
+        """Rows that were added with ``+=``."""
+        rows = self.constraints() if callable(self.constraints) else self.constraints
+        return list(rows.values()) if isinstance(rows, dict) else list(rows)
+
+    def solve(self, solver=None, **options):
+        """Solve with HiGHS; `materialise` gives the same problem for any other solver.
+
+        Parameters
+        ----------
+        solver : BlockHiGHS, optional
+        **options
+            Of `BlockHiGHS`, where no solver is given.
+        """
+        solver = solver or BlockHiGHS(msg=False, **options)
+        if not isinstance(solver, BlockHiGHS):
+            raise MedlibError(f"{type(solver).__name__} cannot read families of columns and rows; solve materialise() with it.")
+        if self.sense != pulp.LpMinimize:
+            raise MedlibError("A BlockProblem is minimised; turn the signs of the objective round.")
+        return super().solve(solver)
+
+    def fixObjective(self):
+        """Leave the objective as it is: PuLP would add a variable where it has no terms of its own."""
+        return False, None
+
+    def restoreObjective(self, *_) -> None:
+        """Nothing was changed by `fixObjective`."""
+
+    def find_conflict(self) -> list[str]:
+        """Names of rows and columns whose bounds cannot hold together, as HiGHS finds them; none where it finds none."""
+        names = []
+        for piece in self.live or []:
+            if piece.highs.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+                continue
+            # The default strategy gives up on anything but a row that conflicts with itself.
+            piece.highs.setOptionValue("iis_strategy", IRREDUCIBLE)
+            status, conflict = piece.highs.getIis()
+            names += [self._name_number(self.rows, self.hand.rows, number, piece.rows) for number in conflict.row_index_]
+            names += [self._name_number(self.columns, self.hand.own, number, piece.columns) for number in conflict.col_index_]
+        return names
+
+    @staticmethod
+    def _name_number(families: dict, by_hand: list, number: int, members: np.ndarray | None) -> str:
+        number = number if members is None else int(members[number])
+        for family in families.values():
+            if family.span.start <= number < family.span.stop:
+                return family.write_name(*np.argwhere(family.index == number)[0])
+        return by_hand[number - sum(family.size for family in families.values())].name
+
+    def materialise(self) -> pulp.LpProblem:
+        """Write the whole problem as ordinary PuLP variables and rows, for other solvers, files, and for reading."""
+        plain = pulp.LpProblem(self.name, pulp.LpMinimize)
+        variables, costs = [], []
+        for family in self.columns.values():
+            for name, column in zip(family.write_names(), range(family.span.start, family.span.stop)):
+                low, high = _read_bounds(self.touched[name][0]) if name in self.touched else family._limits(column)
+                variables.append(plain.add_variable(name, low, high, "Integer" if family.integer else "Continuous"))
+            costs.append(family.cost)
+        own = {variable.name: plain.add_variable(variable.name, *_read_bounds(variable), variable.cat)
+               for variable in self.variables() if variable.name not in self.touched}
+        known = {variable.name: variable for variable in variables} | own
+        objective = [(variable, cost) for variable, cost in zip(variables, np.concatenate(costs).tolist()) if cost]
+        if self.objective is not None:
+            objective += [(known[variable.name], value) for variable, value in self.objective.items()]
+        plain += add_up(objective) + (0.0 if self.objective is None else self.objective.constant)
+        for family in self.rows.values():
+            names, terms = family.write_names(), [[] for _ in range(family.size)]
+            for rows, columns, coefficients in family.terms:
+                for row, column, value in zip(rows, columns, np.broadcast_to(coefficients, rows.shape).tolist()):
+                    terms[row - family.span.start].append((variables[column], value))
+            for name, row, low, high in zip(names, terms, family.low.tolist(), family.high.tolist()):
+                if low == high:
+                    plain += add_up(row) == low, name
+                    continue
+                if high < INFINITE:
+                    plain += add_up(row) <= high, name
+                if low > -INFINITE:
+                    plain += add_up(row) >= low, name if high == INFINITE else f"{name}_low"
+        for row in self.list_rows_by_hand():
+            left = add_up([(known[variable.name], value) for variable, value in row.items()])
+            low, high = row.getLb(), row.getUb()
+            plain += (left == low if low == high else left <= high if low is None else left >= low), row.name
+        return plain
+
+
+def _read_bounds(variable: pulp.LpVariable) -> tuple[float | None, float | None]:
+    return tuple(None if bound is None or not np.isfinite(bound) else float(bound)
+                 for bound in (variable.lowBound, variable.upBound))
+
+
+class _ByHand:
+    """What was written in PuLP itself: own variables, rows, and bounds and costs of touched columns."""
+
+    def __init__(self, lp: BlockProblem):
+        self.own = [variable for variable in lp.variables() if variable.name not in lp.touched]
+        self.number = {name: column for name, (_, column) in lp.touched.items()}
+        self.number |= {variable.name: lp.column_count + place for place, variable in enumerate(self.own)}
+        self.rows = lp.list_rows_by_hand()
+        self.cost = {} if lp.objective is None else {
+            self.number[variable.name]: float(value) for variable, value in lp.objective.items()}
+        self.constant = 0.0 if lp.objective is None else float(lp.objective.constant)
+        listed = [variable for variable, _ in lp.touched.values()] + self.own
+        self.columns = np.array([self.number[variable.name] for variable in listed], np.int32)
+        self.bounds = np.array([_make_finite(*_read_bounds(variable)) for variable in listed]).reshape(-1, 2)
+        self.row_bounds = np.array([_make_finite(row.getLb(), row.getUb()) for row in self.rows]).reshape(-1, 2)
+        terms = [(place, self.number[variable.name], value) for place, row in enumerate(self.rows)
+                 for variable, value in row.items() if value]
+        self.terms = np.array(terms, float).reshape(-1, 3)
+
+    def matches(self, other: _ByHand) -> bool:
+        """The other has the same variables, rows and coefficients; bounds and costs may differ."""
+        return (len(self.rows) == len(other.rows) and len(self.own) == len(other.own)
+                and np.array_equal(self.terms, other.terms))
+
+
+def _make_finite(low: float | None, high: float | None) -> tuple[float, float]:
+    return -INFINITE if low is None else low, INFINITE if high is None else high
+
+
+class BlockHiGHS(pulp.HiGHS):
+    """PuLP's HiGHS, handing over and reading back in bulk, and starting warm where only bounds or costs changed.
+
+    Parameters
+    ----------
+    apart : str, optional
+        Name of an axis: what no row couples along it is solved apart, side by side on the machine's cores.
+    **options
+        Of `pulp.HiGHS`, and of HiGHS itself.
+    """
+
+    def __init__(self, *args, apart: str | None = None, **options):
+        super().__init__(*args, **options)
+        self.apart = apart
+
+    def buildSolverModel(self, lp: BlockProblem) -> None:
+        """Send the whole problem, or what changed since the last solve."""
+        hand = _ByHand(lp)
+        if lp.live and hand.matches(lp.hand):
+            for piece in lp.live:
+                piece.highs.passOptions(lp.solverModel.getOptions())
+            self._send_changes(lp, hand)
+        else:
+            lp.live = self._hand_over(lp, hand)
+        lp.hand, lp.solverModel = hand, lp.live[0].highs
+        lp.changed.clear()
+
+    def _hand_over(self, lp: BlockProblem, hand: _ByHand) -> list[Piece]:
+        low, high, cost, integer = _list_columns(lp, hand)
+        row_low, row_high = (np.concatenate([*(getattr(family, side) for family in lp.rows.values()), hand.row_bounds[:, place]])
+                             for place, side in enumerate(("low", "high")))
+        matrix, pieces = assemble(lp, hand), []
+        for columns, rows in _split(lp, matrix, self.apart):
+            part = matrix if columns is None else _cut(matrix, columns, rows)
+            pick, pick_row = (slice(None), slice(None)) if columns is None else (columns, rows)
+            highs = highspy.Highs() if pieces else lp.solverModel
+            highs.passOptions(lp.solverModel.getOptions())
+            status = highs.passModel(
+                part.shape[1], part.shape[0], part.nnz, int(highspy.MatrixFormat.kColwise), int(highspy.ObjSense.kMinimize), 0.0,
+                cost[pick], low[pick], high[pick], row_low[pick_row], row_high[pick_row], part.indptr, part.indices, part.data,
+                integer[pick].astype(np.int32) * self.mip)
+            if status == highspy.HighsStatus.kError:
+                raise MedlibError("HiGHS refused the model: a bound or coefficient is not a number, a lower bound lies above its "
+                                  "upper bound's range, or a column comes twice into one row.")
+            pieces.append(Piece(highs, columns, rows))
+        return pieces
+
+    def _send_changes(self, lp: BlockProblem, hand: _ByHand) -> None:
+        for family, what in lp.changed:
+            numbers = np.arange(family.span.start, family.span.stop, dtype=np.int32)
+            for piece in lp.live:
+                local, there = _find(numbers, piece.rows if what == "rows" else piece.columns)
+                if what == "cost":
+                    piece.highs.changeColsCost(len(local), local, family.cost[there])
+                else:
+                    change = piece.highs.changeRowsBounds if what == "rows" else piece.highs.changeColsBounds
+                    change(len(local), local, family.low[there], family.high[there])
+        if len(hand.columns) or len(hand.rows):
+            cost = _list_columns(lp, hand)[2][hand.columns]
+            rows = lp.row_count + np.arange(len(hand.rows), dtype=np.int32)
+            for piece in lp.live:
+                local, there = _find(hand.columns, piece.columns)
+                piece.highs.changeColsBounds(len(local), local, hand.bounds[there, 0], hand.bounds[there, 1])
+                piece.highs.changeColsCost(len(local), local, cost[there])
+                local, there = _find(rows, piece.rows)
+                piece.highs.changeRowsBounds(len(local), local, hand.row_bounds[there, 0], hand.row_bounds[there, 1])
+
+    def callSolver(self, lp: BlockProblem) -> None:
+        """Run HiGHS on every piece, pieces side by side."""
+        if len(lp.live) == 1:
+            lp.live[0].highs.run()
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(lambda piece: piece.highs.run(), lp.live))
+
+    def findSolutionValues(self, lp: BlockProblem):
+        """Read the solution in bulk, then give touched variables and rows by hand their share of it."""
+        lp.solution = _read(lp)
+        infos = [piece.highs.getInfo() for piece in lp.live]
+        words = [piece.highs.modelStatusToString(piece.highs.getModelStatus()) for piece in lp.live]
+        worst = next((place for place, word in enumerate(words) if word != "Optimal"), 0)
+        lp.outcome, lp.minimum = words[worst], sum(info.objective_function_value for info in infos) + lp.hand.constant
+        integer = any(family.integer for family in lp.columns.values()) or any(v.cat == "Integer" for v in lp.hand.own)
+        lp.gap = max(info.mip_gap for info in infos) if integer else 0.0
+        for variable in [variable for variable, _ in lp.touched.values()] + lp.hand.own:
+            column = lp.hand.number[variable.name]
+            variable.varValue, variable.dj = (float(numbers[column]) for numbers in lp.solution[:2])
+        for row, value, dual in zip(lp.hand.rows, lp.solution.row_value[lp.row_count:], lp.solution.row_dual[lp.row_count:]):
+            row.pi, row.slack = float(dual), float(row.constant + value) * (-1.0 if row.sense == pulp.LpConstraintLE else 1.0)
+        # PuLP translates HiGHS' status; its own reading, element by element, finds no elements.
+        none = SimpleNamespace(col_value=[], col_dual=[], row_value=[], row_dual=[])
+        highs = lp.live[worst].highs
+        return super().findSolutionValues(SimpleNamespace(
+            solverModel=SimpleNamespace(getModelStatus=highs.getModelStatus, getObjectiveValue=highs.getObjectiveValue,
+                                        getSolution=lambda: none),
+            variables=list, exported_variables=list, constraints=list, _constraints={}))
+
+
+def assemble(lp: BlockProblem, hand: _ByHand) -> sparse.csc_array:
+    """Bring all terms together to the matrix, shape (rows, columns)."""
+    terms = [term for family in lp.rows.values() for term in family.terms]
+    if len(hand.terms):
+        terms.append((lp.row_count + hand.terms[:, 0].astype(np.int32), hand.terms[:, 1].astype(np.int32), hand.terms[:, 2]))
+    values = np.empty(sum(len(term[0]) for term in terms))
+    end = 0
+    for rows, _, coefficients in terms:
+        values[end:end + len(rows)] = coefficients
+        end += len(rows)
+    shape = (lp.row_count + len(hand.rows), lp.column_count + len(hand.own))
+    rows, columns = (np.concatenate([term[place] for term in terms] or [np.zeros(0, np.int32)]) for place in (0, 1))
+    matrix = sparse.coo_array((values, (rows, columns)), shape)
+    # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
+    matrix.has_canonical_format = True
+    return matrix.tocsc()
+
+
+def _list_columns(lp: BlockProblem, hand: _ByHand) -> tuple[np.ndarray, ...]:
+    """Lower bounds, upper bounds, costs, and whether integer, of all columns."""
+    own = np.zeros(len(hand.own))
+    low, high, cost = (np.concatenate([*(getattr(family, name) for family in lp.columns.values()), own])
+                       for name in ("low", "high", "cost"))
+    integer = np.concatenate([*(np.full(family.size, family.integer) for family in lp.columns.values()),
+                              [variable.cat == "Integer" for variable in hand.own]]).astype(bool)
+    low[hand.columns], high[hand.columns] = hand.bounds[:, 0], hand.bounds[:, 1]
+    for column, value in hand.cost.items():
+        cost[column] += value
+    return low, high, cost, integer
+
+
+def _split(lp: BlockProblem, matrix: sparse.csc_array, apart: str | None) -> list[tuple]:
+    """Columns and rows of each piece that shares no row with another along the axis; (None, None) for one piece."""
+    labels = pd.Index([])
+    for family in [*lp.columns.values(), *lp.rows.values()]:
+        labels = labels.union(family.axes.get(apart, []), sort=False)
+    if len(labels) < 2:
+        return [(None, None)]
+    # Columns without that axis, and variables by hand, stand for one more label.
+    column_label = np.full(matrix.shape[1], len(labels))
+    for family in lp.columns.values():
+        if apart in family.axes:
+            place = list(family.axes).index(apart)
+            numbers = labels.get_indexer(family.axes[apart])
+            column_label[family.span] = numbers[np.nonzero(family.index >= 0)[place]]
+    label = np.repeat(column_label, np.diff(matrix.indptr))
+    row_label = np.full(matrix.shape[0], -1)
+    row_label[matrix.indices] = label
+    pairs = np.unique(np.stack([row_label[matrix.indices], label], axis=1), axis=0) if matrix.nnz else np.zeros((0, 2), int)
+    count = len(labels) + 1
+    graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))
+    parts, part = sparse.csgraph.connected_components(graph, directed=False)
+    column_part, row_part = part[column_label], np.where(row_label < 0, part[column_label[0]], part[row_label])
+    found = [(np.flatnonzero(column_part == number), np.flatnonzero(row_part == number)) for number in range(parts)]
+    found = [(columns, rows) for columns, rows in found if len(columns)]
+    return found if len(found) > 1 else [(None, None)]
+
+
+def _cut(matrix: sparse.csc_array, columns: np.ndarray, rows: np.ndarray) -> sparse.csc_array:
+    part = matrix[:, columns]
+    place = np.zeros(matrix.shape[0], np.int32)
+    place[rows] = np.arange(len(rows))
+    return sparse.csc_array((part.data, place[part.indices], part.indptr), (len(rows), len(columns)))
+
+
+def _find(numbers: np.ndarray, members: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | slice]:
+    """Places among a piece's members of those numbers that it has, and which those are."""
+    if members is None:
+        return numbers, slice(None)
+    place = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
+    there = members[place] == numbers
+    return place[there].astype(np.int32), there
+
+
+def _read(lp: BlockProblem) -> Solution:
+    parts = [(piece, piece.highs.getSolution()) for piece in lp.live]
+    names = ("col_value", "col_dual", "row_value", "row_dual")
+    if len(parts) == 1:
+        return Solution(*(np.array(getattr(parts[0][1], name)) for name in names))
+    found = []
+    for name in names:
+        members = [piece.columns if name.startswith("col") else piece.rows for piece, _ in parts]
+        numbers = np.empty(sum(map(len, members)))
+        for (_, solution), places in zip(parts, members):
+            numbers[places] = getattr(solution, name)
+        found.append(numbers)
+    return Solution(*found)
