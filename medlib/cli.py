@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -85,6 +87,73 @@ def check(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parquet 
         print(f"{row.file}{place}: {came}expected {row.expected}")
     print(f"{len(problems)} problem(s) in {folder}; nothing was changed.")
     raise typer.Exit(2)
+
+
+@app.command()
+def allocate(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parquet tables; see README.")],
+             json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the answer there.")] = None,
+             minimise: Annotated[str, typer.Option(help="shortage, transfers or cost.")] = "shortage",
+             max_shortage: Annotated[float, typer.Option(help="Most weighted unit-days short.")] = math.inf,
+             transfer_budget: Annotated[float, typer.Option(help="Most transfers in all.")] = math.inf,
+             max_distance_km: Annotated[float, typer.Option(help="Longest link used.")] = math.inf,
+             rule: Annotated[list[str] | None, typer.Option("-p", "--rule", metavar="NAME=VALUE", help="A field of Rules.")] = None,
+             output: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the plan's tables there as CSV.")] = None,
+             ) -> None:
+    """Solve a folder with perfect foresight: how good could any allocation have been?"""
+    from medlib.allocate import Rules
+    from medlib.foresight import allocate as solve_problem
+    from medlib.foresight import pose_folder
+    given = {"handover_days": 1, "max_distance_km": max_distance_km, "transfers_in_all": transfer_budget}
+    posed = pose_folder(folder, Rules.without_limits(**given, **_read_rules(rule or [])))
+    plan, answer = solve_problem(posed, minimise, max_shortage)
+    if json_file:
+        _write_text(json_file, json.dumps(answer, indent=1) + "\n")
+    if output:
+        for name, table in plan.tables.items():
+            _write_text(output / f"{name}.csv", table.to_csv(index=False))
+    print("\n".join(plan.explain(answer["bound"])))
+    print(json.dumps({name: round(value, 4) if isinstance(value, float) else value for name, value in answer.items()}))
+
+
+def _read_rules(settings: list[str]) -> dict[str, float]:
+    from medlib.allocate import Rules
+    rules = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in Rules.__dataclass_fields__:
+            raise MedlibError(f"A rule is given as NAME=VALUE; got {setting!r}; the names are "
+                              f"{', '.join(Rules.__dataclass_fields__)}.")
+        try:
+            rules[name] = type(Rules.__dataclass_fields__[name].default)(float(value))
+        except ValueError:
+            raise MedlibError(f"The rule {name} takes a number; got {value!r}.") from None
+    return rules
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise MedlibError(f"{path} cannot be written: {error.strerror}; name another file.") from None
+
+
+@app.command()
+def export(dataset: Annotated[str, typer.Argument(help="A name from `medlib datasets`.")],
+           folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+           seed: Annotated[int, typer.Option(help="Of the synthetic sample.")] = 1) -> None:
+    """Write a dataset's input tables as CSV, in the form that `check`, `report` and `allocate` read."""
+    from medlib.catalog import load_dataset
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise MedlibError(f"The export overwrites nothing, and {folder} is not an empty folder; name another.")
+    tables, _ = load_dataset(dataset, seed)
+    for name, table in tables.items():
+        _write_text(folder / f"{name}.csv", table.to_csv(index=False))
+    print(f"{folder}: " + ", ".join(f"{name} {len(table):,} rows" for name, table in tables.items()))
 
 
 @app.command()

@@ -44,7 +44,7 @@ def refuse(*_, **__):
 @pytest.fixture
 def entry(tmp_path, monkeypatch):
     """A dataset whose file is CONTENT, with an empty cache and no mirror."""
-    monkeypatch.setattr(catalog, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(catalog.source, "CACHE", tmp_path / "cache")
     monkeypatch.delenv("MEDLIB_MIRROR", raising=False)
     return replace(REGISTER, file="made_up.csv", url="http://127.0.0.1:9/made_up.csv", sha256=hashlib.sha256(CONTENT).hexdigest())
 
@@ -107,7 +107,7 @@ def test_a_wrong_file_in_the_mirror_is_refused_and_nothing_else_is_tried(entry, 
 def test_a_mirror_without_the_file_is_passed_over(entry, mirror, serve):
     (mirror / entry.file).unlink()
     path = fetch(replace(entry, url=serve(CONTENT)))
-    assert path.read_bytes() == CONTENT and path.is_relative_to(catalog.CACHE)
+    assert path.read_bytes() == CONTENT and path.is_relative_to(catalog.source.CACHE)
 
 
 @pytest.mark.parametrize("named", [None, "an empty folder", "no folder"])

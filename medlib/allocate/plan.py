@@ -13,6 +13,7 @@ import pandas as pd
 from medlib.allocate.model import Model
 from medlib.allocate.problem import Problem
 from medlib.allocate.units import read_share
+from medlib.allocate.words import explain_plan
 from medlib.blocks import BlockHiGHS, BlockProblem
 from medlib.errors import MedlibError
 
@@ -20,9 +21,11 @@ from medlib.errors import MedlibError
 NOISE = 1e-6
 #: Plans in whole units are good enough at this relative gap, or the best found after so many seconds.
 GAP, PATIENCE = 0.005, 60.0
-#: From so many columns on, patients' moves are solved by the interior point method and left without a basis (see
-#: benchmarks/allocation.py): finding one takes longer than all the rest, and nobody reads a plan of that size line by line.
-LARGE = 400_000
+#: Sizes, in columns, as measured by benchmarks/allocation.py: from MEDIUM on, moves of patients are solved faster by the interior
+#: point method; from LARGE on it is left without a basis, which takes longer to find than all the rest, and at a gap of LOOSE.
+MEDIUM, LARGE, LOOSE = 40_000, 400_000, 1e-4
+#: By so much, relative to its least amount, a part may be exceeded when the next is minimised.
+SLACK = 1e-7
 #: What may be named as `minimise`: parts of the objective, or all of them at their prices.
 COST = "cost"
 
@@ -144,27 +147,57 @@ class Plan:
             {"date": "datetime64[us]", "decide_by": "datetime64[us]", "surge": float})
         return surge.sort_values(["date", "site", "resource"], ignore_index=True).round({"surge": 4})
 
-    def price_capacity(self) -> pd.DataFrame:
-        """Value of one more unit throughout the horizon, read off the duals.
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The plan's tables by name: moves, surge_plan, shortage (where there is any), stock, parts."""
+        posed = self.posed
+        index = pd.MultiIndex.from_product([posed.dates, posed.sites, posed.names], names=["date", "site", "resource"])
+        short = pd.DataFrame({"shortage": self.mean_short.transpose(2, 0, 1).ravel()}, index=index).round(4)
+        return {"moves": self.moves, "surge_plan": self.surge, "shortage": short[short["shortage"] > 0].reset_index(),
+                "stock": self.stock, "parts": self.parts.rename_axis("part").reset_index()}
+
+    def explain(self, bound: float | None = None) -> list[str]:
+        """Tell the plan in five sentences.
+
+        Parameters
+        ----------
+        bound : float, optional
+            Weighted unit-days short that no reallocation can beat, as from `medlib.simulate.bound_shortage`.
+        """
+        return explain_plan(self, bound)
+
+    def price_units(self) -> pd.DataFrame:
+        """What one more unit throughout the horizon would take off the objective, read off the duals, dearest first.
 
         Returns
         -------
         pandas.DataFrame
-            site, resource, saves: weighted unit-days of shortage (and costs in their terms) saved by one more unit; for a
-            drug by one more unit on hand at the start. A dual holds for a small change only and need not be unique.
+            site, resource, saves: in the objective's unit; for a drug by one more unit on hand at the start. A dual holds for a
+            small change only and need not be unique.
         """
         posed, model = self.posed, self.model
         value = np.zeros((len(posed.sites), len(posed.names)))
-        usable = self.duals["usable"].sum(axis=(0, 3))
-        value[:, model.movable] = usable * posed.occupancy[model.movable]
+        value[:, model.movable] = self.duals["usable"].sum(axis=(0, 3)) * posed.occupancy[model.movable]
         # One more unit throughout enters the balance of the first period only and then stays.
         value[:, model.units] = self.duals["present"][:, :, 0]
         if len(model.drugs):
             value[:, model.drugs] = self.duals["stock"][:, :, :, -1, 0].sum(axis=0)
-        price = model.prices["shortage"]
         index = pd.MultiIndex.from_product([posed.sites, posed.names], names=["site", "resource"])
+        prices = pd.DataFrame({"saves": 0.0 - value.ravel()}, index=index).reset_index()
+        return prices.sort_values("saves", ascending=False, kind="stable", ignore_index=True)
+
+    def price_capacity(self) -> pd.DataFrame:
+        """Value of one more unit throughout the horizon in weighted unit-days of shortage (and costs in their terms).
+
+        Returns
+        -------
+        pandas.DataFrame
+            site, resource, saves, in the order of the sites and resources; see `price_units`.
+        """
+        prices = self.price_units().set_index(["site", "resource"])["saves"]
+        index = pd.MultiIndex.from_product([self.posed.sites, self.posed.names], names=["site", "resource"])
         with np.errstate(divide="ignore", invalid="ignore"):
-            return pd.DataFrame({"saves": (-value / price).ravel()}, index=index).reset_index()
+            return (prices.reindex(index) / np.float64(self.model.prices["shortage"])).reset_index()
 
 
 def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[str, float] | None = None,
@@ -206,17 +239,15 @@ def solve_lexicographic(posed: Problem) -> Plan:
     return solve(posed, ("shortage", COST))
 
 
-def choose_method(model: Model) -> dict:
+def choose_method(model: Model) -> dict[str, object]:
     """HiGHS' options by size and kind, as measured by benchmarks/allocation.py."""
-    posed = model.posed
-    whole = any(columns.integer for columns in model.lp.columns.values())
-    if whole:
+    posed, columns = model.posed, model.lp.column_count
+    if any(family.integer for family in model.lp.columns.values()):
         return {"solver": "choose", "gapRel": GAP, "timeLimit": PATIENCE}
-    if model.lp.column_count >= LARGE:
-        return {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": 1e-4, "apart": "resource"}
-    patients = "relocated" in model.lp.columns
-    return {"solver": "ipm" if len(posed.weights) > 1 or patients and model.lp.column_count > 20_000 else "simplex",
-            "apart": "resource"}
+    if columns >= LARGE:
+        return {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": LOOSE, "apart": "resource"}
+    patients = "relocated" in model.lp.columns and columns >= MEDIUM
+    return {"solver": "ipm" if len(posed.weights) > 1 or patients else "simplex", "apart": "resource"}
 
 
 def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = "") -> Plan:
@@ -225,18 +256,29 @@ def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = 
     order = [minimise] if isinstance(minimise, str) else list(minimise)
     for place, part in enumerate(order):
         model.set_objective(model.prices if part == COST else {part: 1.0})
-        model.lp.solve(BlockHiGHS(msg=False, threads=1, **options))
-        if model.lp.outcome != "Optimal" and not (model.lp.outcome == "Time limit reached" and np.isfinite(model.lp.gap)):
-            raise MedlibError(f"The allocation has no optimal plan: HiGHS says {model.lp.outcome!r}. {tell_conflict(model)}")
+        _solve(model.lp, options)
         if place < len(order) - 1:
-            least = model.lp.minimum
-            model.limit(part, least + 1e-7 * max(1.0, abs(least)))
+            model.limit(part, model.lp.minimum + SLACK * max(1.0, abs(model.lp.minimum)))
+            if "run_crossover" not in options:
+                # The simplex method starts from the last plan; the interior point method cannot.
+                options = options | ({"solver": "simplex"} if options["solver"] == "ipm" else {})
     return _read(model)
 
 
-def tell_conflict(model: Model) -> str:
+def _solve(lp: BlockProblem, options: dict[str, object]) -> None:
+    """Solve; where the interior point method gets stuck (next to nothing between the limits), by the simplex method."""
+    for attempt in (options, {"solver": "simplex"}):
+        lp.solve(BlockHiGHS(msg=False, threads=1, **attempt))
+        if lp.outcome in ("Optimal", "Infeasible", "Unbounded") or lp.outcome == "Time limit reached" and np.isfinite(lp.gap):
+            break
+        lp.live = None
+    if lp.outcome not in ("Optimal", "Time limit reached"):
+        raise MedlibError(f"The allocation has no optimal plan: HiGHS says {lp.outcome!r}. {tell_conflict(lp)}")
+
+
+def tell_conflict(lp: BlockProblem) -> str:
     """Name the rules that cannot hold together, where HiGHS finds them."""
-    names = model.lp.find_conflict()
+    names = lp.find_conflict()
     if not names:
         return "Shortage is always allowed, so look at limits and at the rules added by hand first."
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""

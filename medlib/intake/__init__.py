@@ -21,13 +21,16 @@ from medlib.intake.template import write_template
 __all__ = ["check_folder", "read_folder", "write_template"]
 
 
-def check_folder(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+def check_folder(folder: str | Path, foresight: bool = False) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Read a folder of input tables and list every problem in it; nothing in the folder is changed.
 
     Parameters
     ----------
     folder : str or Path
         Holds `<table>.csv` or `<table>.parquet` for the tables of `medlib.schema.INPUTS`; others may lie there too.
+    foresight : bool
+        The folder is to be solved with perfect foresight: any number of periods will do, every demand must be known, and
+        arrivals may stand in place of demand.
 
     Returns
     -------
@@ -48,9 +51,11 @@ def check_folder(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFr
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise MedlibError(f"Expected a folder of tables; {str(folder)!r} cannot be listed: {error.strerror}.") from None
-    sources = {name: read_source(folder, names, name) for name in schema.INPUTS}
+    admitted = foresight and any(f"arrivals{end}" in names for end in (".csv", ".parquet"))
+    optional = {*schema.OPTIONAL_INPUTS, *(["demand"] if admitted else [])}
+    sources = {name: read_source(folder, names, name, name in optional) for name in schema.INPUTS}
     frames = {name: convert_cells(source) for name, source in sources.items()}
-    check_agreement(sources, frames)
+    check_agreement(sources, frames, foresight)
     tables = {}
     for name, source in sources.items():
         if len(source.cells) and not source.problems:
@@ -64,12 +69,12 @@ def check_folder(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFr
     return tables, pd.DataFrame(found, columns=list(types)).astype(types)
 
 
-def read_folder(folder: str | Path) -> dict[str, pd.DataFrame]:
+def read_folder(folder: str | Path, foresight: bool = False) -> dict[str, pd.DataFrame]:
     """Return the input tables of a folder.
 
     Parameters
     ----------
-    folder : str or Path
+    folder, foresight
         As for `check_folder`.
 
     Returns
@@ -82,12 +87,13 @@ def read_folder(folder: str | Path) -> dict[str, pd.DataFrame]:
     MedlibError
         The folder is none, or something in it is wrong; the message tells the first problem and how many there are.
     """
-    tables, problems = check_folder(folder)
+    tables, problems = check_folder(folder, foresight)
     if len(problems):
         first = problems.iloc[0]
         place = first.file + ("" if pd.isna(first.row) else f" line {first.row}")
         place += f", column {first['column']!r}" if first["column"] else ""
         got = f"got {first.value!r}, " if first.value else ""
+        rest = f" Run `medlib check {shlex.quote(str(folder))}` for the list." if not foresight or len(problems) > 1 else ""
         raise MedlibError(f"{len(problems)} problem(s) in {str(folder)!r}; first, in {place}: {got}expected "
-                          f"{first.expected}. Run `medlib check {shlex.quote(str(folder))}` for the list.")
+                          f"{first.expected}.{rest}")
     return tables

@@ -19,20 +19,24 @@ MIN_PERIODS = 30
 PAIR = ["site", "resource"]
 
 
-def check_agreement(sources: dict[str, Source], frames: dict[str, pd.DataFrame]) -> None:
+def check_agreement(sources: dict[str, Source], frames: dict[str, pd.DataFrame], foresight: bool) -> None:
     """Flag, in the sources, all that contradicts; the frames hold their cells as values, missing where not readable."""
     owners = {kind: sources[f"{kind}s"] for kind in PAIR}
     known = {kind: set() if owner.lost else set(owner.bare.get(kind, ())) for kind, owner in owners.items()}
     for name, source in sources.items():
         _check_key(source, frames[name])
-        for column, kind in (("site", "site"), ("origin", "site"), ("destination", "site"), ("resource", "resource")):
-            if column in source.bare:
+        for column, kind in (("site", "site"), ("origin", "site"), ("destination", "site"), ("resource", "resource"),
+                             ("occupies", "resource")):
+            if column in source.bare and (column != "resource" or name != "stay"):
                 _check_identifiers(source, column, owners[kind].file, kind, known[kind])
     _check_links(sources["links"])
     _check_places(sources["sites"], frames["sites"])
     _check_resources(sources["resources"], known["resource"])
     _check_pairs(sources["demand"], sources["capacity"], known)
-    _check_dates(sources["demand"], frames["demand"])
+    _check_dates(sources["demand"], frames["demand"], 1 if foresight else MIN_PERIODS)
+    if foresight:
+        _check_known(sources["demand"])
+        _check_reach(sources["sites"], sources["links"])
 
 
 def _check_key(source: Source, frame: pd.DataFrame) -> None:
@@ -86,11 +90,11 @@ def _check_places(source: Source, frame: pd.DataFrame) -> None:
 
 
 def _check_resources(source: Source, known: set[str]) -> None:
-    """A resource requires staff or equipment that is known, never in a circle; only drugs expire."""
+    """A resource requires what is known, never in a circle; only drugs expire."""
     bare = source.bare.reindex(columns=["resource", "kind", "shelf_life_days", "requires"], fill_value="")
     expiring = bare["kind"].isin({*schema.KINDS} - {"drug"}) & (bare["shelf_life_days"] != "")
     source.flag(bare.index[expiring], ["shelf_life_days"], "nothing; only a drug expires")
-    kinds, lines = dict(zip(bare["resource"], bare["kind"])), dict(zip(bare["resource"], bare.index))
+    lines = dict(zip(bare["resource"], bare.index))
     needs = {}
     for line, name, _, _, text in bare.itertuples(name=None):
         try:
@@ -101,8 +105,6 @@ def _check_resources(source: Source, known: set[str]) -> None:
         for need in needs[name]:
             if known and need not in known:
                 source.add(line, "requires", text, f"only resources of {source.file}{_suggest(need, known)}")
-            elif kinds.get(need) in ("bed", "drug"):
-                source.add(line, "requires", text, f"only staff or equipment required; {need!r} is a {kinds[need]}")
     while True:
         try:
             return TopologicalSorter(needs).prepare()
@@ -140,9 +142,24 @@ def _list_pairs(source: Source) -> pd.Series:
     return pd.Series(list(bare.itertuples(index=False, name=None)), index=bare.index, dtype=object)
 
 
-def _check_dates(source: Source, frame: pd.DataFrame) -> None:
+def _check_known(source: Source) -> None:
+    """Every demand is a number: what is solved with foresight has no gaps."""
+    if "demand" in source.bare:
+        source.flag(source.bare.index[source.bare["demand"] == ""], ["demand"],
+                    "a number of at least 0; gaps are filled by `medlib report` only")
+
+
+def _check_reach(sites: Source, links: Source) -> None:
+    """Where there are links, some link leads to or from every site."""
+    if {"origin", "destination"} <= set(links.bare) and "site" in sites.bare and len(sites.bare) > 1:
+        linked = set(links.bare["origin"]) | set(links.bare["destination"])
+        alone = sites.bare.index[~sites.bare["site"].isin(linked) & (sites.bare["site"] != "")]
+        sites.flag(alone, ["site"], f"a site that a link of {links.file} leads to or from; nothing can reach or leave it")
+
+
+def _check_dates(source: Source, frame: pd.DataFrame, least: int) -> None:
     """Demand dates lie on one grid and span enough periods."""
-    if "date" not in frame:
+    if "date" not in frame or least == 1 and frame["date"].nunique() == 1:
         return
     dates = frame["date"]
     complete = dates.notna().all() and not source.torn
@@ -156,6 +173,6 @@ def _check_dates(source: Source, frame: pd.DataFrame) -> None:
     stray = dates.isin(strays)
     source.flag(dates.index[stray], ["date"], f"a date on the grid of the other dates ({grid})")
     periods = len(pd.date_range(dates[~stray].min(), dates[~stray].max(), freq=period))
-    if complete and periods < MIN_PERIODS:
+    if complete and periods < least:
         source.add(None, "date", f"{periods} periods",
-                   f"at least {MIN_PERIODS} periods ({grid}) from the first date to the last")
+                   f"at least {least} periods ({grid}) from the first date to the last")

@@ -65,9 +65,9 @@ def _show(text: str, length: int) -> str:
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def read_source(folder: Path, names: list[str], name: str) -> Source:
+def read_source(folder: Path, names: list[str], name: str, optional: bool) -> Source:
     """Read a table's file, one of the names in the folder; without cells where there is nothing to check."""
-    source = _find_file(names, name)
+    source = _find_file(names, name, optional)
     if source.file not in names:
         return source
     path = folder / source.file
@@ -80,15 +80,15 @@ def read_source(folder: Path, names: list[str], name: str) -> Source:
     if len(rows) > 1:
         _fill(source, rows)
     elif text or not source.problems:  # no text: it was a binary file
-        hint = "; leave the file out where there is nothing to say" if name in schema.OPTIONAL_INPUTS else ""
+        hint = "; leave the file out where there is nothing to say" if optional else ""
         source.add(None, "", "", f"a header line and at least one row below it{hint}")
     return source
 
 
-def _find_file(names: list[str], name: str) -> Source:
+def _find_file(names: list[str], name: str, optional: bool) -> Source:
     """Return which file holds a table; where there is none, say which may have been meant."""
     present = [file for file in (f"{name}.csv", f"{name}.parquet") if file in names]
-    source, optional = Source(name, (present or [f"{name}.csv"])[0]), name in schema.OPTIONAL_INPUTS
+    source = Source(name, (present or [f"{name}.csv"])[0])
     if len(present) == 2:
         source.add(None, "", ", ".join(present), "only one of the two files")
     elif not present:

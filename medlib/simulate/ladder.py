@@ -29,11 +29,21 @@ def bound_shortage(truth: Problem) -> np.ndarray:
     numpy.ndarray
         Shape (R,): unit-days.
     """
-    pooled = replace(truth, sites=("everywhere",), demand=truth.demand.sum(axis=1, keepdims=True),
+    rules = replace(truth.rules, protect_sites=False)
+    pooled = replace(truth, sites=("everywhere",), demand=truth.demand.sum(axis=1, keepdims=True), rules=rules,
                      capacity=truth.capacity.sum(axis=0, keepdims=True), surge=truth.surge.sum(axis=0, keepdims=True),
                      surge_lead_days=truth.surge_lead_days.max(axis=0, keepdims=True), links=truth.links.iloc[:0],
-                     stock=truth.stock.assign(site="everywhere"))
+                     stock=truth.stock.assign(site="everywhere"), arrivals=None, site_limits=truth.site_limits.iloc[:0],
+                     levels=truth.levels.iloc[:0], orders=_pool_orders(truth.orders))
     return solve_lexicographic(pooled).mean_short.sum(axis=(0, 2))
+
+
+def _pool_orders(orders: pd.DataFrame) -> pd.DataFrame:
+    """All sites' orders of a drug as one: together, and as fast as the fastest."""
+    if orders.empty:
+        return orders
+    pooled = orders.groupby("resource", as_index=False).agg({"lead_days": "min", "units_per_period": "sum"})
+    return pooled.assign(site="everywhere", cost=0.0)
 
 
 def climb(truth: Problem, forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> dict[str, Record]:
