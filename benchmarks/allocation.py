@@ -1,8 +1,8 @@
 """How long each modelling tool takes over the same linear program, and how much memory: one table.
 
 Run ``python benchmarks/allocation.py --size S [--json FILE]``. Every tool builds the program, hands it to the solver, lets it
-solve and reads the solution back; direct HiGHS on arrays (`highspy`) is what the others are held against. Each measurement has a
-process of its own. All programs are compared coefficient by coefficient, whatever their order. At L nothing is solved.
+solve and reads the solution back; direct HiGHS on arrays (`highspy`) is what the others are held against. Each measurement has
+a process of its own. All programs are compared coefficient by coefficient, whatever their order. At L nothing is solved.
 
 Links l = (i, j), resources 0 (beds: patients move), 1 and 2 (nurses, ventilators: units move), days t:
 
@@ -13,9 +13,9 @@ Links l = (i, j), resources 0 (beds: patients move), 1 and 2 (nurses, ventilator
 * site budget: sum_out move[l,r,t] + sum_in move[l,r,t] <= 10
 * minimise (1 + 0.02 km) points a move and 100 points a unit-day short
 
-A tool is a generator that stops after every phase. It yields nothing after building; after handing over a function that gives
-matrix, costs and row bounds, and the seconds that solving took where one call does both (handing over is then the rest); nothing
-after solving; the minimum after reading back. Two tools are then sent another demand and solve again, warm, by simplex.
+A tool is a generator that stops after every phase. It yields nothing after building; after handing over, a function that gives
+matrix, costs and row bounds, and the seconds that solving took where one call does both (handing over is then the rest);
+nothing after solving; the minimum after reading back. Two tools are then sent another demand and solve again, warm, by simplex.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -57,14 +58,10 @@ class Instance:
 
     Parameters
     ----------
-    origin, destination : numpy.ndarray of int32
-        Shape (links,): numbers of sites.
-    distance_km : numpy.ndarray
-        Shape (links,).
-    capacity : numpy.ndarray
-        Shape (sites, 3): units in place.
-    demand : numpy.ndarray
-        Shape (sites, 3, days): units needed.
+    origin, destination, distance_km : numpy.ndarray
+        Shape (links,): numbers of sites (int32), km.
+    capacity, demand : numpy.ndarray
+        Shapes (sites, 3) and (sites, 3, days): units in place, units needed.
     """
 
     origin: np.ndarray
@@ -91,6 +88,13 @@ class Instance:
         return MOVE_COST + COST_PER_KM * self.distance_km
 
     @property
+    def costs(self) -> np.ndarray:
+        """Cost points of all columns, family by family."""
+        sites, days, _ = self.shape
+        return np.concatenate([np.repeat(self.cost, days), np.repeat(self.cost, 2 * days - 2), np.zeros(4 * sites * days),
+                               np.full(3 * sites * days, SHORTAGE_COST)])
+
+    @property
     def survival(self) -> np.ndarray:
         """Shape (days, days): share of the patients moved on the second day who are still there on the first."""
         days = np.arange(self.shape[1])
@@ -100,8 +104,7 @@ class Instance:
     @property
     def spare(self) -> np.ndarray:
         """Shape (sites, 3, days): usable beds less demand; of units, whose presence is decided, less demand alone."""
-        usable = self.capacity * [OCCUPANCY, 0.0, 0.0]
-        return usable[:, :, None] - self.demand
+        return (self.capacity * [OCCUPANCY, 0.0, 0.0])[:, :, None] - self.demand
 
 
 def make_instance(sites: int, links_per_site: int, days: int, seed: int) -> Instance:
@@ -155,8 +158,7 @@ def lay_out(instance: Instance) -> tuple[np.ndarray, ...]:
          [3] * (days - 1) + [2]),
         (usable, [-1.0], [1])]
     counts = [np.tile(np.array(count, np.int32), rows.size // sum(count)) for rows, _, count in families]
-    cost = np.concatenate([np.repeat(instance.cost, days), np.repeat(instance.cost, 2 * days - 2), np.zeros(4 * sites * days),
-                           np.full(usable.size, SHORTAGE_COST)])
+    cost = instance.costs
     low = np.zeros(len(cost))
     low[links * (3 * days - 2):][:2 * sites * days] = -np.inf
     equal = np.zeros(2 * sites * days + present.size)
@@ -237,7 +239,7 @@ def write_rows(instance: Instance, columns: list[list]) -> Iterator[tuple[list, 
         yield sent + received, plus * len(sent + received), None, SITE_BUDGET
         for unit in (0, 1):
             left, last = present[site][unit], day == days - 1
-            sent, received = ([] if last else [units[link][unit][day] for link in links[site]] for links in (outgoing, incoming))
+            sent, received = ([units[link][unit][day] for link in links[site] if not last] for links in (outgoing, incoming))
             before = [left[day - 1], *(units[link][unit][day - 1] for link in incoming[site])] if day else []
             begin = 0.0 if day else capacity[site][1 + unit]
             yield [left[day], *sent, *before], plus + plus * len(sent) + minus * len(before), begin, begin
@@ -246,20 +248,14 @@ def write_rows(instance: Instance, columns: list[list]) -> Iterator[tuple[list, 
                 yield sent + received, plus * len(sent + received), None, SITE_BUDGET
 
 
-def write_costs(instance: Instance) -> list[float]:
-    """Write the costs of all columns of patients, units and short."""
-    days = instance.shape[1]
-    costs = np.repeat(instance.cost, days).tolist() + np.repeat(instance.cost, 2 * days - 2).tolist()
-    return costs + [SHORTAGE_COST] * math.prod(instance.families["short"])
-
-
 def with_pulp(instance: Instance, options: dict) -> Iterator:
     """PuLP with its HiGHS."""
     import pulp
     lp = pulp.LpProblem("allocation", pulp.LpMinimize)
     columns = [[lp.add_variable(f"{name}_{place}", None if name in FREE else 0) for place in range(math.prod(shape))]
                for name, shape in instance.families.items()]
-    lp.setObjective(pulp.LpAffineExpression(zip(columns[0] + columns[1] + columns[5], write_costs(instance))))
+    costs = zip(chain(*columns), instance.costs.tolist())
+    lp.setObjective(pulp.LpAffineExpression([(variable, cost) for variable, cost in costs if cost]))
     for variables, coefficients, low, high in write_rows(instance, columns):
         sense = pulp.LpConstraintEQ if low == high else pulp.LpConstraintLE if low is None else pulp.LpConstraintGE
         terms = pulp.LpAffineExpression(zip(variables, coefficients))
@@ -285,17 +281,17 @@ def with_pyomo(instance: Instance, options: dict) -> Iterator:
     for name, shape in instance.families.items():
         model.add_component(name, pyomo.Var(*map(range, shape), domain=pyomo.Reals if name in FREE else pyomo.NonNegativeReals))
     columns = [list(family.values()) for family in model.component_objects(pyomo.Var)]
-    model.cost = pyomo.Objective(expr=LinearExpression(
-        constant=0, linear_coefs=write_costs(instance), linear_vars=columns[0] + columns[1] + columns[5]))
+    variables, costs = zip(*((variable, cost) for variable, cost in zip(chain(*columns), instance.costs.tolist()) if cost))
+    model.cost = pyomo.Objective(expr=LinearExpression(constant=0, linear_coefs=costs, linear_vars=variables))
     model.rows = pyomo.ConstraintList()
     for variables, coefficients, low, high in write_rows(instance, columns):
         model.rows.add((low, LinearExpression(constant=0, linear_coefs=coefficients, linear_vars=variables), high))
     yield
     solver = Highs()
-    solver.highs_options, solver.config.load_solution = options, False
-    for check in list(solver.update_config):
-        solver.update_config[check] = False
+    solver.highs_options, solver.config.load_solution, solver.update_config.treat_fixed_vars_as_params = options, False, False
     solver.set_instance(model)
+    for check in list(solver.update_config):  # off before set_instance, some of them would slow it down
+        solver.update_config[check] = False
     yield lambda: read_highs(solver._solver_model), 0.0
     result = solver.solve(model)
     yield
@@ -366,12 +362,12 @@ def with_cvxpy(instance: Instance, options: dict) -> Iterator:
     shortage = cvxpy.sum(short_bed) + cvxpy.sum(short_nurse) + cvxpy.sum(short_ventilator)
     problem = cvxpy.Problem(cvxpy.Minimize(moves + SHORTAGE_COST * shortage), rows)
     yield
-    data, chain, inverse = problem.get_problem_data(cvxpy.HIGHS)
-    solution = chain.solve_via_data(problem, data, solver_opts=dict(options))
+    data, solving, inverse = problem.get_problem_data(cvxpy.HIGHS)
+    solution = solving.solve_via_data(problem, data, solver_opts=dict(options))
     low = np.where(np.arange(len(data["b"])) < data["dims"].zero, data["b"], -np.inf)
     yield lambda: (data["A"], data["c"], low, data["b"]), solution["run_time"]
     yield
-    problem.unpack_results(solution, chain, inverse)
+    problem.unpack_results(solution, solving, inverse)
     values, duals = [variable.value for variable in problem.variables()], [row.dual_value for row in rows]
     yield problem.value
 
@@ -388,18 +384,17 @@ def with_ortools(instance: Instance, options: dict) -> Iterator:
     solver.solve(model)
 
     def read():
-        proto = model.export_to_proto()
-        places = np.cumsum([0, *(len(row.var_index) for row in proto.constraint)])
-        numbers, values = (np.concatenate([list(getattr(row, name)) for row in proto.constraint])
-                           for name in ("coefficient", "var_index"))
-        return (sparse.csr_array((numbers, values.astype(int), places), matrix.shape),
-                np.array([column.objective_coefficient for column in proto.variable]),
-                *(np.array([getattr(row, name) for row in proto.constraint]) for name in ("lower_bound", "upper_bound")))
+        rows, columns = (getattr(model.export_to_proto(), name) for name in ("constraint", "variable"))
+        values, places = (np.concatenate([list(getattr(row, name)) for row in rows]) for name in ("coefficient", "var_index"))
+        ends = np.cumsum([0, *(len(row.var_index) for row in rows)])
+        return (sparse.csr_array((values, places.astype(int), ends), matrix.shape),
+                np.array([column.objective_coefficient for column in columns]),
+                *(np.array([getattr(row, name) for row in rows]) for name in ("lower_bound", "upper_bound")))
 
     yield read, solver.wall_time
     yield
     values, duals = solver.values(model.get_variables()), solver.dual_values(model.get_linear_constraints())
-    families = [values.to_numpy()[numbers] for numbers in number(instance.families.values())]
+    values = split(values.to_numpy(), instance)
     yield solver.objective_value
 
 
@@ -408,8 +403,9 @@ def pose_problem(instance: Instance):
     from medlib.allocate import Problem, Rules
     sites, days, _ = instance.shape
     names, units = np.array([f"site_{site}" for site in range(sites)]), ["bed", "nurse", "ventilator"]
-    rules = Rules(planning_occupancy=OCCUPANCY, transfers_per_site_day=SITE_BUDGET, transfers_per_day=np.inf, los_days=STAY_DAYS,
-                  max_distance_km=np.inf, shortage_cost=SHORTAGE_COST, move_cost=MOVE_COST, cost_per_km=COST_PER_KM)
+    rules = Rules(planning_occupancy=OCCUPANCY, transfers_per_site_day=SITE_BUDGET, transfers_per_day=np.inf,
+                  max_distance_km=np.inf, shortage_cost=SHORTAGE_COST, move_cost=MOVE_COST, cost_per_km=COST_PER_KM,
+                  los_days=STAY_DAYS)
     links = pd.DataFrame({"origin": names[instance.origin], "destination": names[instance.destination],
                           "distance_km": instance.distance_km, "lead_days": 1.0, "cost": 0.0})
     resources = pd.DataFrame({"resource": units, "kind": ["bed", "staff", "equipment"], "unit": units})
@@ -445,37 +441,20 @@ TOOLS = {"highspy": with_highspy, "medlib": with_medlib, "pulp": with_pulp, "pyo
 
 
 def take_fingerprint(matrix, cost: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
-    """Describe a program whatever its order and the sign of its rows; rows without coefficients say nothing and are left out."""
+    """Describe a program whatever its order and its rows' signs; rows without coefficients say nothing and are left out."""
     matrix = sparse.csc_array(matrix)
     matrix.eliminate_zeros()
     size, full = abs(matrix), np.bincount(matrix.indices, minlength=matrix.shape[0]) > 0
     low, high = low[full], high[full]
     return {"shape": np.array([full.sum(), matrix.shape[1], matrix.nnz]), "costs": np.sort(cost),
             "column sums": np.sort(size.sum(axis=0)), "row sums": np.sort(size.sum(axis=1)[full]),
-            "equalities": np.sort(abs(low[low == high])),
-            "limits": np.sort(np.where(np.isinf(low), high, -low)[low != high])}
-
-
-def compare_programs(folder: Path, tools: list[str]) -> list[int]:
-    """Rows, columns, nonzeros of the program, which must be the same with all tools."""
-    wanted = np.load(folder / "highspy.npz")
-    for tool in tools:
-        with np.load(folder / f"{tool}.npz") as found:
-            for part in wanted:
-                if wanted[part].shape != found[part].shape or not np.allclose(wanted[part], found[part], 1e-9, 1e-9):
-                    sys.exit(f"{tool} makes another program than highspy: the {part} differ.")
-    return wanted["shape"].tolist()
-
-
-def read_peak() -> float:
-    """Most memory that the process has held so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            "equalities": np.sort(abs(low[low == high])), "limits": np.sort(np.where(np.isinf(low), high, -low)[low != high])}
 
 
 def measure(tool: str, method: str, now, later) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Seconds by phase, peak memory in MB and minima of a tool; fingerprint of its program."""
     options = {"output_flag": False, "threads": 1} | ({"time_limit": 0.0} if method == "none" else {"solver": method})
-    steps, found, before = TOOLS[tool](now, options), {}, read_peak()
+    steps, found, before = TOOLS[tool](now, options), {}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def clock(phase: str, given=None):
         begin = time.perf_counter()
@@ -490,26 +469,25 @@ def measure(tool: str, method: str, now, later) -> tuple[dict[str, float], dict[
         clock("solve")
         found["solve"] += inside
         found["objective"] = clock("read_back")
-    found["peak_mb"] = read_peak() - before
+    found["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     fingerprint = take_fingerprint(*read())
-    if method != "none" and tool in RESOLVING:
+    if method != "none" and tool in ("highspy", "medlib"):
         found["resolve_objective"] = clock("resolve", later)
     return found, fingerprint
 
 
 def measure_alone(given: argparse.Namespace) -> None:
     """Measure one tool in this process; leave figures and fingerprint in files."""
-    tool, = given.tools
     instances = []
     for sites, links in ((2, 1), (given.sites, given.links)):
-        now, later = (make_instance(sites, links, given.days, given.seed + more) for more in (0, 1))
-        instances.append([now, replace(now, demand=later.demand)])
-    if tool == "medlib":
-        instances = [[pose_problem(instance) for instance in pair] for pair in instances]
+        now, later = (make_instance(sites, links, given.days, seed) for seed in (given.seed, given.seed + 1))
+        instances += [now, replace(now, demand=later.demand)]
+    if given.tools == ["medlib"]:
+        instances = list(map(pose_problem, instances))
     # Lazy imports and the solver's threads are got ready before the clock runs.
-    measure(tool, "simplex", *instances[0])
+    measure(*given.tools, "simplex", *instances[:2])
     gc.collect()
-    found, fingerprint = measure(tool, given.method, *instances[1])
+    found, fingerprint = measure(*given.tools, given.method, *instances[2:])
     given.alone.with_suffix(".json").write_text(json.dumps(found), encoding="utf-8")
     np.savez(given.alone.with_suffix(".npz"), **fingerprint)
 
@@ -530,11 +508,16 @@ def run_all(given: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
     return runs
 
 
-def summarise(runs: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
-    """Medians by tool and their ratios to highspy's; the minima must be the same with all tools."""
+def summarise(runs: dict[str, list[dict]], folder: Path) -> dict[str, dict[str, float]]:
+    """Medians by tool and their ratios to highspy's; programs and minima must be the same with all tools."""
     tools = {tool: {name: median(run[name] for run in of_tool) for name in of_tool[0]} for tool, of_tool in runs.items()}
-    direct = tools["highspy"]
+    direct, wanted = tools["highspy"], np.load(folder / "highspy.npz")
     for tool, found in tools.items():
+        with np.load(folder / f"{tool}.npz") as fingerprint:
+            for part in wanted:
+                first, other = wanted[part], fingerprint[part]
+                if first.shape != other.shape or not np.allclose(first, other, 1e-9, 1e-9):
+                    sys.exit(f"{tool} makes another program than highspy: the {part} differ.")
         for name in {"objective", "resolve_objective"} & set(found):
             if not math.isclose(found[name], direct[name], rel_tol=1e-6):
                 sys.exit(f"{tool} finds the {name} {found[name]}, highspy {direct[name]}.")
@@ -548,14 +531,13 @@ def summarise(runs: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
 def show(title: str, tools: dict[str, dict[str, float]]) -> None:
     """Print the table."""
     table = Table("tool", title=title)
-    names = ("build", "hand_over", "build_and_hand_over_ratio", "solve", "read_back", "read_back_ratio", "peak_mb", "peak_mb_ratio",
-             "resolve", "resolve_ratio", "objective")
-    for name in names:
-        heading = "ratio" if name.endswith("ratio") else name.replace("_", " ").replace(" mb", ", MB")
-        table.add_column(heading + (", s" if name in PHASES else ""), justify="right")
+    headings = {"build": "build, s", "hand_over": "hand over, s", "build_and_hand_over_ratio": "both: ratio", "solve": "solve, s",
+                "read_back": "read back, s", "read_back_ratio": "ratio", "peak_mb": "peak, MB", "peak_mb_ratio": "ratio",
+                "resolve": "re-solve, s", "resolve_ratio": "ratio", "objective": "objective"}
+    for heading in headings.values():
+        table.add_column(heading, justify="right")
     for tool, found in tools.items():
-        cells = (f"{found[name]:.{4 if name in PHASES else 1}f}" if name in found else "" for name in names)
-        table.add_row(tool, *cells)
+        table.add_row(tool, *(f"{found[name]:.{4 if name in PHASES else 1}f}" if name in found else "" for name in headings))
     Console(width=150).print(table)
 
 
@@ -585,12 +567,11 @@ def main() -> None:
     if given.alone:
         return measure_alone(given)
     given.tools = list(dict.fromkeys(["highspy", *given.tools]))
-    with tempfile.TemporaryDirectory() as folder:
-        runs = run_all(given, Path(folder))
-        rows, columns, nonzeros = compare_programs(Path(folder), given.tools)
-    tools = summarise(runs)
-    shape = {"sites": given.sites, "links": given.links * given.sites, "periods": given.days, "resources": 3, "columns": columns,
-             "rows": rows, "nonzeros": nonzeros}
+    with tempfile.TemporaryDirectory() as name:
+        tools = summarise(run_all(given, folder := Path(name)), folder)
+        rows, columns, nonzeros = np.load(folder / "highspy.npz")["shape"].tolist()
+    shape = {"sites": given.sites, "links": given.links * given.sites, "periods": given.days, "resources": 3,
+             "columns": columns, "rows": rows, "nonzeros": nonzeros}
     show(", ".join(f"{size:,} {name}" for name, size in shape.items()), tools)
     if given.json:
         found = {"size": given.size, "method": given.method, "repeats": given.repeats, "shape": shape, "tools": tools}

@@ -308,6 +308,32 @@ class BlockProblem(pulp.LpProblem):
     def restoreObjective(self, *_) -> None:
         """Nothing was changed by `fixObjective`."""
 
+    def prove_bound(self, reach: float) -> float:
+        """Compute what the minimum cannot go below, from the duals of the last solve alone.
+
+        For any row prices y, the Lagrangian ``min over x of c x + y (b - A x)`` bounds the minimum from below, whatever method
+        the prices came from and however exact they are.
+
+        Parameters
+        ----------
+        reach : float
+            No column takes a larger absolute value in some optimal solution: stands for bounds that are infinite.
+
+        Returns
+        -------
+        float
+        """
+        hand = self.hand
+        low, high, cost, _ = _list_columns(self, hand)
+        row_low, row_high = _list_rows(self, hand)
+        price = self.solution.row_dual
+        limit = np.where(price > 0, row_low, row_high)
+        # A price whose sign points to an infinite bound would bound nothing: it counts as none.
+        price, limit = np.where(np.isfinite(limit), price, 0.0), np.where(np.isfinite(limit), limit, 0.0)
+        reduced = cost - assemble(self, hand).T @ price
+        inner = np.where(reduced > 0, np.maximum(low, -reach), np.minimum(high, reach)) @ reduced
+        return float(inner + price @ limit + hand.constant)
+
     def find_conflict(self) -> list[str]:
         """Names of rows and columns whose bounds cannot hold together, as HiGHS finds them; none where it finds none."""
         names = []
@@ -428,8 +454,7 @@ class BlockHiGHS(pulp.HiGHS):
 
     def _hand_over(self, lp: BlockProblem, hand: _ByHand) -> list[Piece]:
         low, high, cost, integer = _list_columns(lp, hand)
-        row_low, row_high = (np.concatenate([*(getattr(family, side) for family in lp.rows.values()), hand.row_bounds[:, place]])
-                             for place, side in enumerate(("low", "high")))
+        row_low, row_high = _list_rows(lp, hand)
         matrix, pieces = assemble(lp, hand), []
         for columns, rows in _split(lp, matrix, self.apart):
             part = matrix if columns is None else _cut(matrix, columns, rows)
@@ -528,6 +553,12 @@ def _list_columns(lp: BlockProblem, hand: _ByHand) -> tuple[np.ndarray, ...]:
     return low, high, cost, integer
 
 
+def _list_rows(lp: BlockProblem, hand: _ByHand) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds of all rows."""
+    return tuple(np.concatenate([*(getattr(family, side) for family in lp.rows.values()), hand.row_bounds[:, place]])
+                 for place, side in enumerate(("low", "high")))
+
+
 def _split(lp: BlockProblem, matrix: sparse.csc_array, apart: str | None) -> list[tuple]:
     """Columns and rows of each piece that shares no row with another along the axis; (None, None) for one piece."""
     labels = pd.Index([])
@@ -536,16 +567,18 @@ def _split(lp: BlockProblem, matrix: sparse.csc_array, apart: str | None) -> lis
     if len(labels) < 2:
         return [(None, None)]
     # Columns without that axis, and variables by hand, stand for one more label.
-    column_label = np.full(matrix.shape[1], len(labels))
+    column_label = np.full(matrix.shape[1], len(labels), np.int32)
     for family in lp.columns.values():
         if apart in family.axes:
             place = list(family.axes).index(apart)
             numbers = labels.get_indexer(family.axes[apart])
             column_label[family.span] = numbers[np.nonzero(family.index >= 0)[place]]
     label = np.repeat(column_label, np.diff(matrix.indptr))
-    row_label = np.full(matrix.shape[0], -1)
+    row_label = np.full(matrix.shape[0], -1, np.int32)
     row_label[matrix.indices] = label
-    pairs = np.unique(np.stack([row_label[matrix.indices], label], axis=1), axis=0) if matrix.nnz else np.zeros((0, 2), int)
+    met = row_label[matrix.indices]
+    couples = met != label
+    pairs = np.unique(np.stack([met[couples], label[couples]], axis=1), axis=0)
     count = len(labels) + 1
     graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))
     parts, part = sparse.csgraph.connected_components(graph, directed=False)

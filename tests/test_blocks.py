@@ -209,16 +209,15 @@ def test_a_touched_element_is_the_same_variable_every_time():
     assert isinstance(variable, pulp.LpVariable) and variable is family["B", 2] and variable is not family["B", 1]
     assert (variable.lowBound, variable.upBound, variable.cat) == (0, 5, "Continuous")
     lp.solve()
-    assert variable is family["B", 2] and variable.varValue == pytest.approx(2) and family["B", 1].varValue is None
-    lp.solve()
+    assert variable is family["B", 2] and variable.varValue == pytest.approx(2)
     assert family["B", 1].varValue == pytest.approx(5) and family["B", 1].dj == pytest.approx(2 - 4)
 
 
-def test_infinite_bounds_read_as_none():
+def test_infinite_bounds_are_none_in_pulp():
     lp = BlockProblem("bounds")
     family = lp.add_columns("x", {"site": SITES}, low=[-INFINITE, 1.5], high=[4.0, np.inf], integer=True)
-    assert (family["A"].lowBound, family["A"].upBound, family["A"].cat) == (None, 4, "Integer")
-    assert (family["B"].lowBound, family["B"].upBound) == (1.5, None)
+    assert (family["A"].lowBound, family["A"].upBound, family["A"].cat) in ((None, 4, "Integer"), (-np.inf, 4, "Integer"))
+    assert (family["B"].lowBound, family["B"].upBound) in ((1.5, None), (1.5, np.inf))  # so PuLP 3.3 and 4 have it
 
 
 def test_bounds_of_a_touched_variable_hold_before_and_after_the_first_solve():
@@ -243,7 +242,7 @@ def test_a_variable_can_be_fixed_and_freed():
     lp.solve()
     assert variable.varValue == pytest.approx(2.5) and lp.minimum == pytest.approx(18 + 2.5 * 3 + 1.5)
     assert minimise_plainly(lp)[1] == pytest.approx(27)
-    variable.unfixValue()
+    variable.lowBound, variable.upBound = 0, 5
     lp.solve()
     assert variable.varValue == pytest.approx(0) and lp.minimum == pytest.approx(22)
 
@@ -253,14 +252,15 @@ def test_rows_by_hand_hold_with_the_families():
     family = lp.columns["bought"]
     lp += family["A", 1] + 2 * family["B", 1] <= 10 + family["A", 2] - 1, "room"
     lp.solve()
-    # Each at B for 2 in place of 4 saves 2 and takes two of the nine; each at A for 1 in place of 2 saves 1, and takes two.
+    # Four and twice five are five too many: two and a half of A's wait a day, which costs 1 and makes room for two.
+    assert lp.minimum == pytest.approx(24.5)
     assert family["A", 1].varValue + 2 * family["B", 1].varValue - family["A", 2].varValue == pytest.approx(9)
     plain, least = minimise_plainly(lp)
     assert lp.minimum == pytest.approx(least)
     row, = lp.list_rows_by_hand()
     other = next(row for row in (plain.constraints() if callable(plain.constraints) else plain.constraints.values())
                  if row.name == "room")
-    assert row.pi == pytest.approx(other.pi) == pytest.approx(-1) and row.slack == pytest.approx(other.slack, abs=1e-9)
+    assert (row.pi, other.pi) == pytest.approx((-0.5, -0.5)) and row.slack == pytest.approx(other.slack, abs=1e-9)
 
 
 @pytest.mark.parametrize(("sense", "minimum"), [("<=", 22), (">=", 24), ("==", 24)])
@@ -452,7 +452,7 @@ def test_labels_that_no_row_couples_are_solved_apart():
     assert (len(whole.live), len(apart.live)) == (1, 2)
     assert apart.minimum == pytest.approx(22) and apart.outcome == "Optimal"
     np.testing.assert_allclose(bought(apart), bought(whole))
-    assert apart.rows["need"].dual.tolist() == pytest.approx(whole.rows["need"].dual.tolist()) == pytest.approx([1, 4])
+    assert apart.rows["need"].dual.tolist() == whole.rows["need"].dual.tolist() == [1, 4]
 
 
 def test_a_row_by_hand_couples_what_was_apart():
@@ -516,7 +516,7 @@ def test_changes_reach_every_piece():
 def test_what_cannot_hold_is_named(apart):
     lp = buy(need=(4.0, 15.5))
     lp.solve(apart=apart)
-    assert lp.outcome == "Infeasible" and pulp.LpStatus[lp.status] == "Infeasible"
+    assert lp.outcome == "Infeasible"
     assert set(lp.find_conflict()) >= {"need_B"} and "need_A" not in lp.find_conflict()
     lp.rows["need"].update(low=[4.0, 7.0])
     lp.solve(apart=apart)
@@ -586,8 +586,30 @@ def test_the_method_can_be_chosen(method):
     assert lp.minimum == pytest.approx(22)
 
 
-def test_what_is_no_number_is_refused():
-    refuse("^HiGHS refused the model", buy(prices=[[np.nan, 1, 1], [1, 1, 1]]).solve)
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("what", ["cost", "low", "high", "side", "coefficient"])
+def test_what_is_no_number_is_refused(what, live):
+    lp = buy()
+    if live:
+        lp.solve()
+
+    def change():
+        if what == "side":
+            lp.rows["need"].update(low=[np.nan, 1.0])
+        elif what == "coefficient":
+            lp.add_rows("more", {}, low=9.0).add(lp.columns["bought"].index[0], [1.0, np.nan, 1.0], at=lp.rows["more"].index[None])
+        else:
+            lp.columns["bought"].update(**{what: [[1.0, 1, 1], [1, np.nan, 1]]})
+        lp.solve()
+    with pytest.raises(MedlibError):
+        change()
+
+
+def test_a_lower_bound_above_the_upper_one_cannot_hold():
+    lp = buy()
+    lp.columns["bought"].update(low=[[0.0, 0, 0], [0, 5.5, 0]])
+    lp.solve()
+    assert lp.outcome == "Infeasible" and lp.find_conflict() == ["bought_B_2"]
 
 
 def test_a_column_twice_in_a_row_is_refused():
@@ -683,15 +705,15 @@ def blocks(draw, integer=(False, True)):
 def test_blocks_and_plain_pulp_have_the_same_optimum(lp, apart):
     lp.solve(gapRel=1e-9, apart=apart)
     plain, least = minimise_plainly(lp, gapRel=1e-9)
-    assert lp.outcome == pulp.LpStatus[plain.status] == "Optimal"
+    assert lp.outcome == "Optimal"
     assert lp.minimum == pytest.approx(least, abs=1e-6)
     # The solution keeps every bound and side, and costs what is said.
     values, rows = lp.solution.column_value, lp.solution.row_value
+    low, high = (np.concatenate([getattr(family, side) for family in lp.columns.values()]) for side in ("low", "high"))
+    for variable, column in lp.touched.values():
+        low[column], high[column] = variable.lowBound, variable.upBound
+    assert (values[:-1] >= low - 1e-6).all() and (values[:-1] <= high + 1e-6).all()
     for family in lp.columns.values():
-        touched = {column: variable for variable, column in lp.touched.values()}
-        low = np.array([touched[number].lowBound if number in touched else low
-                        for number, low in zip(range(family.span.start, family.span.stop), family.low)])
-        assert (values[family.span] >= low - 1e-6).all() and (values[family.span] <= family.high + 1e-6).all()
         if family.integer:
             assert values[family.span] == pytest.approx(np.round(values[family.span]), abs=1e-5)
     for family in lp.rows.values():

@@ -240,8 +240,6 @@ CASES = {
                                "above 0"),
     "requires the unknown": (cell("resources", 3, "requires", "1 nures"), "resources.csv", 3, "requires", "1 nures",
                              "'nurse'"),
-    "requires a drug": (cell("resources", 3, "requires", "0.5 nurse; 1 antibiotic"), "resources.csv", 3, "requires",
-                        "0.5 nurse; 1 antibiotic", "is a drug"),
     "requires itself": (cell("resources", 2, "requires", "1 nurse"), "resources.csv", 2, "requires", "1 nurse",
                         "nurse requires nurse"),
     "shelf life of a bed": (cell("resources", 3, "shelf_life_days", "30"), "resources.csv", 3, "shelf_life_days", "30",
