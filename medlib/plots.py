@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, PathPatch, Rectangle
+from matplotlib.path import Path
 
 from medlib.simulate import RUNGS
 
@@ -191,6 +194,57 @@ def _label_sites(ax: Axes, sites: pd.DataFrame, place: dict[str, tuple[float, fl
         offset, across, up, _ = min(sides, key=crowding) if len(away) else sides[0]
         ax.annotate(site, points[number], xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8,
                     zorder=4, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
+
+
+def plot_flows(moves: pd.DataFrame, *, ax: Axes | None = None, most: int = 10) -> Axes:
+    """Draw who sends how much to whom as bands, in the manner of Sankey: senders on the left, receivers on the right.
+
+    Parameters
+    ----------
+    moves : pandas.DataFrame
+        `moves` rows of one resource; amounts over all periods are added up.
+    ax : matplotlib.axes.Axes, optional
+    most : int
+        Sites named on each side; smaller ones are drawn together as 'others'.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = plt.subplots(figsize=(7, 4.2))[1] if ax is None else ax
+    ax.set_axis_off()
+    if moves.empty:
+        ax.text(0.5, 0.5, "nothing moves", ha="center", va="center", transform=ax.transAxes)
+        return ax
+    ends = {}
+    for side in ("origin", "destination"):
+        largest = moves.groupby(side)["amount"].sum().nlargest(most).index
+        ends[side] = moves[side].where(moves[side].isin(largest), "others")
+    flows = moves["amount"].groupby([ends["origin"], ends["destination"]]).sum()
+    space = 0.03 * flows.sum()
+    place, top = {}, {}
+    for level, (side, x) in enumerate((("origin", 0.0), ("destination", 1.0))):
+        height, sums = 0.0, flows.groupby(level=side).sum().sort_values(ascending=False, kind="stable")
+        for site, amount in sums.items():
+            place[side, site] = height
+            ax.add_patch(Rectangle((x - 0.012, -height - amount), 0.024, amount, color=GREY if site == "others" else "black"))
+            ax.text(x + (-0.03 if x == 0 else 0.03), -height - amount / 2, f"{site} {amount:,.0f}",
+                    ha="right" if x == 0 else "left", va="center", fontsize=8)
+            height += max(amount, 0.03 * flows.sum()) + space  # room for the label
+        top[level] = height
+    colours = dict(zip(flows.groupby(level="origin").sum().sort_values(ascending=False, kind="stable").index,
+                       itertools.cycle([BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9"])))
+    for (origin, destination), amount in flows.sort_values(ascending=False, kind="stable").items():
+        left, right = -place["origin", origin], -place["destination", destination]
+        corners = [(0.012, left), (0.5, left), (0.5, right), (0.988, right), (0.988, right - amount), (0.5, right - amount),
+                   (0.5, left - amount), (0.012, left - amount), (0.012, left)]
+        codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3, Path.CLOSEPOLY]
+        ax.add_patch(PathPatch(Path(corners, codes), color=colours[origin], alpha=0.45, lw=0))
+        place["origin", origin] += amount
+        place["destination", destination] += amount
+    ax.set_xlim(-0.2, 1.2)
+    ax.set_ylim(-max(top.values()), 0.0)
+    return ax
 
 
 def plot_shortage(expected: pd.DataFrame, column: str, *, ax: Axes | None = None, highest: float | None = None) -> Axes:

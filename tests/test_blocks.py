@@ -687,7 +687,7 @@ def blocks(draw, integer=(False, True)):
         use.add(stock.index.T)
         use.add(fleet.index, -2.0, at=use.index)
         limit(use, measure(stock.index).T - 2 * measure(fleet.index))
-    own = lp.add_variable("own", 0, 2.5, "Integer" if whole else "Continuous")
+    own = lp.add_variable("own", 0, 2, "Integer" if whole else "Continuous")
     there = list(zip(*np.nonzero(stock.index >= 0)))[:3]
     if there:
         row = pulp.lpSum(stock[sites[site], days[day]] * (number + 1.5) for number, (site, day) in enumerate(there))

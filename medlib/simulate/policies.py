@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from medlib.allocate import Plan, Problem, Shipment, pose_problem, solve
+from medlib.allocate import Plan, Problem, Shipment, pose_problem, solve, sort_by_need
 from medlib.simulate.world import Orders, Policy, State, lead_periods, list_stock
 from medlib.supply import is_known, project_capacity, spread_capacity
 
@@ -29,9 +29,9 @@ def react(period: int, state: State) -> Orders:
     truth, rules = state.truth, state.truth.rules
     asked = np.minimum(state.requested[:, :, period], truth.surge[:, :, period])
     needed, usable = state.needed(period), state.usable(period, asked)
-    for bed in state.positions("bed"):
-        for name, share in truth.requires.get(truth.names[bed], {}).items():
-            needed[:, truth.names.index(name)] += share * np.minimum(needed[:, bed], usable[:, bed])
+    for resource in sort_by_need(truth.requires, truth.names):
+        for name, share in truth.requires.get(truth.names[resource], {}).items():
+            needed[:, truth.names.index(name)] += share * np.minimum(needed[:, resource], usable[:, resource])
     over, spare = np.maximum(needed - usable, 0.0), np.maximum(usable - needed, 0.0)
     for drug in state.positions("drug"):
         spare[:, drug] = np.maximum(usable[:, drug] - DRUG_RESERVE * needed[:, drug], 0.0)

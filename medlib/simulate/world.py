@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from medlib.allocate import Problem, Rules, Shipment, pose_problem
+from medlib.allocate import Problem, Rules, Shipment, pose_problem, sort_by_need
 from medlib.calendar import extend, infer_period
 from medlib.supply import is_known, spread_capacity
 
@@ -208,12 +208,10 @@ def _settle(period: int, state: State, surge: np.ndarray) -> np.ndarray:
     truth = state.truth
     usable, needed = state.usable(period, surge), state.needed(period)
     short = np.zeros_like(needed)
-    for bed in state.positions("bed"):
-        short[:, bed] = np.maximum(needed[:, bed] - usable[:, bed], 0.0)
-        for name, share in truth.requires.get(truth.names[bed], {}).items():
-            needed[:, truth.names.index(name)] += share * (needed[:, bed] - short[:, bed])
-    for resource in state.positions("staff", "equipment", "drug"):
+    for resource in sort_by_need(truth.requires, truth.names):
         short[:, resource] = np.maximum(needed[:, resource] - usable[:, resource], 0.0)
+        for name, share in truth.requires.get(truth.names[resource], {}).items():
+            needed[:, truth.names.index(name)] += share * (needed[:, resource] - short[:, resource])
     for (site, drug) in state.stock:
         state.take(site, drug, needed[site, drug], truth.dates[period])
     return np.where(short < 1e-6, 0.0, short)
