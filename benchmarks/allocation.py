@@ -127,7 +127,7 @@ def read_highs(highs) -> tuple[sparse.sparray, np.ndarray, np.ndarray, np.ndarra
     return matrix, *map(np.array, (lp.col_cost_, lp.row_lower_, lp.row_upper_))
 
 
-# highspy: the arrays are written column by column, as HiGHS keeps them; sorting triplets by column takes twice as long.
+# highspy: the arrays are written column by column, as HiGHS keeps them, which is faster than to let SciPy sort triplets.
 
 def number(shapes) -> list[np.ndarray]:
     """Number the elements of arrays of these shapes, one array after the other."""
@@ -148,16 +148,22 @@ def lay_out(instance: Instance) -> tuple[np.ndarray, ...]:
     kept = np.concatenate([[*on[day][:2], days + day] for day in range(days)])
     # Of each family: the rows of its coefficients, their values, and how many each column has, all repeated.
     families = [
-        (np.stack([net[origin], net[destination], there[destination], patients[origin], patients[destination]], -1),
+        ([net[origin], net[destination], there[destination], patients[origin], patients[destination]],
          [1.0, -1.0, -1.0, 1.0, 1.0], [5]),
-        (np.stack([present[origin, :, :-1], present[destination, :, 1:], units[origin], units[destination]], -1),
-         [1.0, -1.0, 1.0, 1.0], [4]),
-        (np.concatenate([net, relocated], 1)[:, since], survival, range(days + 1, 1, -1)),
-        (np.stack([relocated, there, usable[:, 0]], -1), [1.0, 1.0, 1.0], [3]),
-        (np.concatenate([present, usable[:, 1:]], -1)[..., kept], [1.0, -1.0, -1.0] * (days - 1) + [1.0, -1.0],
+        ([present[origin, :, :-1], present[destination, :, 1:], units[origin], units[destination]], [1.0, -1.0, 1.0, 1.0], [4]),
+        ([np.concatenate([net, relocated], 1)[:, since]], survival, range(days + 1, 1, -1)),
+        ([relocated, there, usable[:, 0]], [1.0, 1.0, 1.0], [3]),
+        ([np.concatenate([present, usable[:, 1:]], -1)[..., kept]], [1.0, -1.0, -1.0] * (days - 1) + [1.0, -1.0],
          [3] * (days - 1) + [2]),
-        (usable, [-1.0], [1])]
-    counts = [np.tile(np.array(count, np.int32), rows.size // sum(count)) for rows, _, count in families]
+        ([usable], [-1.0], [1])]
+    sizes = [sum(part.size for part in parts) for parts, _, _ in families]
+    # Filled in place: what is first made and then put together costs as much again in memory that the process has to get.
+    index, value = np.empty(sum(sizes), np.int32), np.empty(sum(sizes))
+    for (parts, values, _), size, end in zip(families, sizes, np.cumsum(sizes)):
+        for place, part in enumerate(parts):
+            index[end - size:end].reshape(-1, len(parts))[:, place] = part.ravel()
+        value[end - size:end].reshape(-1, len(values))[:] = values
+    counts = [np.tile(np.array(count, np.int32), size // sum(count)) for (_, _, count), size in zip(families, sizes)]
     cost = instance.costs
     low = np.zeros(len(cost))
     low[links * (3 * days - 2):][:2 * sites * days] = -np.inf
@@ -166,9 +172,7 @@ def lay_out(instance: Instance) -> tuple[np.ndarray, ...]:
     row_low, row_high = bound_demand(instance)
     budgets = np.full(patients.size + units.size, SITE_BUDGET)
     return (cost, low, np.full(len(cost), np.inf), np.concatenate([equal, row_low, budgets - np.inf]),
-            np.concatenate([equal, row_high, budgets]), np.cumsum(np.concatenate([[0], *counts]), dtype=np.int32),
-            np.concatenate([rows.ravel() for rows, _, _ in families]),
-            np.concatenate([np.tile(values, rows.size // len(values)) for rows, values, _ in families]))
+            np.concatenate([equal, row_high, budgets]), np.cumsum(np.concatenate([[0], *counts]), dtype=np.int32), index, value)
 
 
 def bound_demand(instance: Instance) -> tuple[np.ndarray, np.ndarray]:
@@ -226,15 +230,15 @@ def write_rows(instance: Instance, columns: list[list]) -> Iterator[tuple[list, 
     for link, (origin, destination) in enumerate(zip(instance.origin.tolist(), instance.destination.tolist())):
         outgoing[origin].append(link)
         incoming[destination].append(link)
-    survival, spare, demand, capacity = (
-        array.tolist() for array in (-instance.survival, instance.spare, -instance.demand, instance.capacity))
+    loss, spare, demand, capacity = (
+        array.tolist() for array in (-instance.survival, instance.spare, instance.demand, instance.capacity))
     (sites, days, _), plus, minus = instance.shape, [1.0], [-1.0]
     for site, day in np.ndindex(sites, days):
         sent, received = ([patients[link][day] for link in links[site]] for links in (outgoing, incoming))
         here = relocated[site][day]
         yield [net[site][day], *sent, *received], plus + plus * len(sent) + minus * len(received), 0.0, 0.0
-        yield [here, *net[site][:day + 1]], plus + survival[day][:day + 1], 0.0, 0.0
-        yield [here, *received], plus + minus * len(received), demand[site][0][day], None
+        yield [here, *net[site][:day + 1]], plus + loss[day][:day + 1], 0.0, 0.0
+        yield [here, *received], plus + minus * len(received), -demand[site][0][day], None
         yield [here, short[site][0][day]], plus + minus, None, spare[site][0][day]
         yield sent + received, plus * len(sent + received), None, SITE_BUDGET
         for unit in (0, 1):
@@ -312,7 +316,7 @@ def with_linopy(instance: Instance, options: dict) -> Iterator:
             "present": [site, unit, day], "short_bed": [site, day], "short_unit": [site, unit, day]}
     patients, units, net, relocated, present, short_bed, short_unit = (
         1 * model.add_variables(-np.inf if name in FREE else 0, coords=coords, name=name) for name, coords in axes.items())
-    demand, spare = DataArray(-instance.demand[:, 0], [site, day]), instance.spare
+    demand, spare = DataArray(instance.demand[:, 0], [site, day]), instance.spare
     cost, survival = DataArray(instance.cost, [link]), DataArray(instance.survival, [day, day.rename("sent")])
     origin, destination = (pd.Series(ends, link, name="site") for ends in (instance.origin, instance.destination))
     sent, received = (patients.groupby(ends).sum() for ends in (origin, destination))
@@ -323,7 +327,7 @@ def with_linopy(instance: Instance, options: dict) -> Iterator:
     # A site that no link leads to has no group; joined from the left it receives 0.
     model.add_constraints((net + sent).sub(received, join="left"), "=", 0)
     model.add_constraints(relocated - net.rename(day="sent") @ survival, "=", 0)
-    model.add_constraints(relocated.sub(received, join="left"), ">=", demand)
+    model.add_constraints(relocated.sub(received, join="left"), ">=", -demand)
     model.add_constraints(relocated - short_bed, "<=", DataArray(spare[:, 0], [site, day]))
     model.add_constraints(-present - short_unit, "<=", DataArray(spare[:, 1:], [site, unit, day]))
     model.add_constraints(left.sel(day=0), "=", DataArray(instance.capacity[:, 1:], [site, unit]))
@@ -373,7 +377,7 @@ def with_cvxpy(instance: Instance, options: dict) -> Iterator:
 
 
 def with_ortools(instance: Instance, options: dict) -> Iterator:
-    """OR-tools' model builder with the HiGHS that it brings, filled from arrays: sums row by row take fifty times as long."""
+    """OR-tools' model builder with the HiGHS that it brings, filled from arrays; row by row it takes twenty times as long."""
     from ortools.linear_solver.python.model_builder import Model, Solver
     cost, low, high, row_low, row_high, start, index, value = lay_out(instance)
     model, matrix = Model(), sparse.csc_matrix((value, index, start), (len(row_low), len(cost)))
@@ -531,9 +535,9 @@ def summarise(runs: dict[str, list[dict]], folder: Path) -> dict[str, dict[str, 
 def show(title: str, tools: dict[str, dict[str, float]]) -> None:
     """Print the table."""
     table = Table("tool", title=title)
-    headings = {"build": "build, s", "hand_over": "hand over, s", "build_and_hand_over_ratio": "both: ratio", "solve": "solve, s",
-                "read_back": "read back, s", "read_back_ratio": "ratio", "peak_mb": "peak, MB", "peak_mb_ratio": "ratio",
-                "resolve": "re-solve, s", "resolve_ratio": "ratio", "objective": "objective"}
+    headings = {"build": "build, s", "hand_over": "hand over, s", "build_and_hand_over_ratio": "both: ratio",
+                "solve": "solve, s", "read_back": "read back, s", "read_back_ratio": "ratio", "peak_mb": "peak, MB",
+                "peak_mb_ratio": "ratio", "resolve": "re-solve, s", "resolve_ratio": "ratio", "objective": "objective"}
     for heading in headings.values():
         table.add_column(heading, justify="right")
     for tool, found in tools.items():

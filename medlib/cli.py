@@ -104,7 +104,7 @@ def allocate(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parqu
     from medlib.foresight import allocate as solve_problem
     from medlib.foresight import pose_folder
     given = {"handover_days": 1, "max_distance_km": max_distance_km, "transfers_in_all": transfer_budget}
-    posed = pose_folder(folder, Rules.without_limits(**given, **_read_rules(rule or [])))
+    posed = pose_folder(folder, Rules.without_limits(**given | _read_rules(rule or [])))
     plan, answer = solve_problem(posed, minimise, max_shortage)
     if json_file:
         _write_text(json_file, json.dumps(answer, indent=1) + "\n")

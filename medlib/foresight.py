@@ -15,6 +15,7 @@ from medlib.catalog import complete_deliveries
 from medlib.errors import MedlibError
 from medlib.intake import read_folder
 from medlib.simulate import bound_shortage
+from medlib.schema import empty
 from medlib.supply import spread_capacity
 
 
@@ -42,7 +43,7 @@ def pose_folder(folder: str | Path, rules: Rules) -> Problem:
 
 def pose_tables(tables: dict[str, pd.DataFrame], rules: Rules) -> Problem:
     """Pose the problem of input tables, as `pose_folder`."""
-    demand = tables.get("demand", pd.DataFrame({"date": [], "site": [], "resource": [], "demand": []}))
+    demand = tables.get("demand", empty("demand")[["date", "site", "resource", "demand"]])
     links = tables.get("links")
     if links is None:
         links = sample.make_links(tables["sites"], longest_km=20_100.0)

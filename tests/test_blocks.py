@@ -68,7 +68,8 @@ def test_a_mask_of_one_axis_holds_for_the_others():
 
 @pytest.mark.parametrize(("where", "cost"), [
     (None, [[1, 2, 3], [4, 5, 6]]), (None, [7, 8, 9]), (None, [[1], [2]]), (None, 3),
-    ([[True, True, False], [False, True, False]], [[1, 2, 3], [4, 5, 6]]), ([[True, True, False], [False, True, True]], [7, 8, 9]),
+    ([[True, True, False], [False, True, False]], [[1, 2, 3], [4, 5, 6]]),
+    ([[True, True, False], [False, True, True]], [7, 8, 9]),
     ([[True, True, False], [False, True, False]], 3), ([[True, True, False], [False, True, False]], [[1], [2]])])
 def test_costs_are_broadcast_to_the_family(where, cost):
     lp = BlockProblem("costs")
@@ -567,10 +568,32 @@ def test_a_family_may_be_whole_beside_one_that_is_not():
     assert part.value.tolist() == pytest.approx([0.5, 0]) and lp.minimum == pytest.approx(4 + 0.625 + 18)
 
 
+def test_whole_units_in_bounds_that_are_not_whole():
+    # HiGHS 1.15.1 calls 2.76 optimal here, for its presolve; with the last bound at 2.0, which says the same, it finds 2.3.
+    lp = BlockProblem("presolve")
+    lp.add_columns("part", {"n": [0, 1]}, [-2.0, -1], 2.0, [-0.23, -0.87])
+    lp.add_columns("whole", {"n": [0, 1, 2]}, [-3.0, 1, -1], [-1.0, 4, 3], [-0.76, -0.39, 0.48], integer=True)
+    lp.add_columns("more", {"n": [0, 1, 2]}, [-3.0, 1, 1], [-1.0, 1, 3], [-0.18, 0.54, 1.94])
+    lp.add_columns("last", {}, 0.0, 2.5, -0.4, integer=True)
+    low = [-2.0, 2.0, -8.0, -5.34, 1.0, -INFINITE, -3.0, -5.5, -INFINITE]
+    high = [INFINITE, INFINITE, -8.0, INFINITE, INFINITE, 3.0, -3.0, INFINITE, -1.5]
+    terms = np.zeros((9, 9))
+    for row, entries in enumerate(({0: -1, 2: 1}, {1: -1, 3: 1}, {0: 3, 1: 1, 4: 1}, {0: 0.88, 1: 0.58}, {2: 1, 5: -2},
+                                   {3: 1, 6: -2},
+                                   {4: 1, 7: -2}, {2: 1.5, 3: 2.5, 4: 3.5, 8: 1}, {2: 1.5, 3: 2.5, 4: 3.5, 8: -3})):
+        terms[row, list(entries)] = list(entries.values())
+    rows = lp.add_rows("row", {"n": range(9)}, low, high)
+    place, column = np.nonzero(terms)
+    rows.add(column, terms[place, column], at=rows.index[place])
+    lp.solve(gapRel=0.0)
+    assert lp.minimum == pytest.approx(2.3)
+
+
 def test_other_solvers_are_refused():
     refuse(r"^HiGHS cannot read families of columns and rows; solve materialise\(\) with it",
            lambda: buy().solve(pulp.HiGHS(msg=False)))
-    refuse("^PULP_CBC_CMD cannot read|^COIN_CMD cannot read", lambda: buy().solve(getattr(pulp, "PULP_CBC_CMD", pulp.COIN_CMD)()))
+    refuse("^PULP_CBC_CMD cannot read|^COIN_CMD cannot read",
+           lambda: buy().solve(getattr(pulp, "PULP_CBC_CMD", pulp.COIN_CMD)()))
 
 
 def test_a_maximum_is_refused():
@@ -597,7 +620,8 @@ def test_what_is_no_number_is_refused(what, live):
         if what == "side":
             lp.rows["need"].update(low=[np.nan, 1.0])
         elif what == "coefficient":
-            lp.add_rows("more", {}, low=9.0).add(lp.columns["bought"].index[0], [1.0, np.nan, 1.0], at=lp.rows["more"].index[None])
+            lp.add_rows("more", {}, low=9.0).add(lp.columns["bought"].index[0], [1.0, np.nan, 1.0],
+                                                 at=lp.rows["more"].index[None])
         else:
             lp.columns["bought"].update(**{what: [[1.0, 1, 1], [1, np.nan, 1]]})
         lp.solve()
@@ -623,7 +647,8 @@ def test_a_column_twice_in_a_row_is_refused():
 def test_the_materialised_problem_reads_as_written():
     lp = buy(where=np.array([[True, True, False], [True, True, True]]))
     lp.add_rows("pair", {}, low=1.5, high=6.0).add(lp.columns["bought"].index[:, 1], at=lp.rows["pair"].index[None])
-    lp.add_rows("same", {}, low=3.0, high=3.0).add(lp.columns["bought"].index[1, :2], [1.0, -2.0], at=lp.rows["same"].index[None])
+    lp.add_rows("same", {}, low=3.0, high=3.0).add(lp.columns["bought"].index[1, :2], [1.0, -2.0],
+                                                   at=lp.rows["same"].index[None])
     lp += lp.columns["bought"]["A", 1] <= 2, "hand"
     plain = lp.materialise()
     assert {variable.name for variable in plain.variables()} == set(lp.columns["bought"].write_names())
@@ -768,7 +793,8 @@ def test_duals_and_reduced_costs_prove_the_minimum(lp):
     solution, hand = lp.solution, lp.hand
     at = np.where(np.abs(solution.row_dual) > 1e-9, solution.row_value, 0.0)
     constant = 0.0 if lp.objective is None else lp.objective.constant
-    assert solution.row_dual @ at + solution.column_dual @ solution.column_value + constant == pytest.approx(lp.minimum, abs=1e-6)
+    assert solution.row_dual @ at + solution.column_dual @ solution.column_value + constant == pytest.approx(lp.minimum,
+                                                                                                             abs=1e-6)
     for row, dual in zip(hand.rows, solution.row_dual[lp.row_count:]):
         assert row.pi == dual
 

@@ -201,7 +201,7 @@ class Plan:
 
 
 def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[str, float] | None = None,
-          method: str = "") -> Plan:
+          method: str = "", gap: float | None = None) -> Plan:
     """Find an optimal plan with PuLP on HiGHS.
 
     Parameters
@@ -215,6 +215,8 @@ def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[st
         Limits on parts.
     method : str
         HiGHS' method; left out: by the size and kind of the problem.
+    gap : float
+        Relative gap to the optimum at which the search for a plan in whole units stops; left out: `GAP`.
 
     Returns
     -------
@@ -228,7 +230,7 @@ def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[st
     model = Model(posed)
     for part, most in (at_most or {}).items():
         model.limit(part, most)
-    return read_plan(model, minimise, method)
+    return read_plan(model, minimise, method, gap)
 
 
 def solve_lexicographic(posed: Problem) -> Plan:
@@ -239,20 +241,20 @@ def solve_lexicographic(posed: Problem) -> Plan:
     return solve(posed, ("shortage", COST))
 
 
-def choose_method(model: Model) -> dict[str, object]:
+def choose_method(model: Model, gap: float) -> dict[str, object]:
     """HiGHS' options by size and kind, as measured by benchmarks/allocation.py."""
     posed, columns = model.posed, model.lp.column_count
     if any(family.integer for family in model.lp.columns.values()):
-        return {"solver": "choose", "gapRel": GAP, "timeLimit": PATIENCE}
+        return {"solver": "choose", "gapRel": gap, "timeLimit": PATIENCE}
     if columns >= LARGE:
         return {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": LOOSE, "apart": "resource"}
     patients = "relocated" in model.lp.columns and columns >= MEDIUM
     return {"solver": "ipm" if len(posed.weights) > 1 or patients else "simplex", "apart": "resource"}
 
 
-def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = "") -> Plan:
+def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = "", gap: float | None = None) -> Plan:
     """Solve a model, to which rules may have been added by hand, and read the plan; parameters as `solve`."""
-    options = choose_method(model) | ({"solver": method} if method else {})
+    options = choose_method(model, GAP if gap is None else gap) | ({"solver": method} if method else {})
     order = [minimise] if isinstance(minimise, str) else list(minimise)
     for place, part in enumerate(order):
         model.set_objective(model.prices if part == COST else {part: 1.0})

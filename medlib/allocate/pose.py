@@ -101,7 +101,7 @@ def pose_problem(sites: pd.DataFrame, resources: pd.DataFrame, links: pd.DataFra
 
 def _complete_stay(stay: pd.DataFrame, resources: pd.DataFrame) -> pd.DataFrame:
     """A stay without a resource holds for every bed that has none of its own; without `occupies` it is spent there."""
-    stay = stay.reindex(columns=["resource", "occupies", "day", "survival"])
+    stay = stay.reindex(columns=["resource", "occupies", "day", "survival"]).astype({"resource": object, "occupies": object})
     beds = resources.loc[resources["kind"] == "bed", "resource"]
     general, own = stay[stay["resource"].isna()].drop(columns="resource"), stay[stay["resource"].notna()]
     parts = [own] + [general.assign(resource=bed) for bed in beds if bed not in set(own["resource"])]
