@@ -93,7 +93,7 @@ def make_venv():
 def install():
     """Install what the pins say with uv, or with pip where uv fails, and return whether that worked."""
     python, links = str(PYTHON), find_links()
-    what = ["-c", "requirements/constraints.txt", "-e", ".[datasets,test]"]
+    what = ["-c", "requirements/constraints.txt", "-e", ".[bench,datasets,test]"]
     with LOG.open("w", encoding="utf-8") as log:
         def works(*command):
             return not subprocess.run([python, "-m", *command], cwd=str(ROOT), env=environment(),

@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/allocation.py --size S [--json FILE]``. Every tool builds the program, hands it to the solver, lets it
 solve and reads the solution back; direct HiGHS on arrays (`highspy`) is what the others are held against. Each measurement has
-a process of its own. All programs are compared coefficient by coefficient, whatever their order. At L nothing is solved.
+a process of its own. All programs are compared coefficient by coefficient, whatever their order. At L the tools solve nothing
+(some read back what HiGHS holds before its first iteration); medlib's own way to a proven gap is a row of its own.
 
 Links l = (i, j), resources 0 (beds: patients move), 1 and 2 (nurses, ventilators: units move), days t:
 
@@ -15,7 +16,8 @@ Links l = (i, j), resources 0 (beds: patients move), 1 and 2 (nurses, ventilator
 
 A tool is a generator that stops after every phase. It yields nothing after building; after handing over, a function that gives
 matrix, costs and row bounds, and the seconds that solving took where one call does both (handing over is then the rest);
-nothing after solving; the minimum after reading back. Two tools are then sent another demand and solve again, warm, by simplex.
+nothing after solving; the minimum after reading back. Two tools are then sent the demand of a horizon that begins a day later, and
+solve again, warm, by simplex.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ from scipy.spatial import cKDTree
 #: Sites, repeats, and HiGHS' method; "none": nothing is solved.
 SIZES = {"S": (50, 5, "simplex"), "M": (300, 3, "ipm"), "L": (3000, 3, "none")}
 PHASES = ("build", "hand_over", "solve", "read_back", "resolve")
+#: What reads back at L, and what takes minutes there and is run once.
+READERS, SLOW = ("highspy", "medlib", "pulp"), ("pulp", "pyomo")
 FREE = ("net", "relocated")
 OCCUPANCY, SITE_BUDGET, SHORTAGE_COST, MOVE_COST, COST_PER_KM, STAY_DAYS, STAY_SHAPE = 0.9, 10.0, 100.0, 1.0, 0.02, 12.0, 1.58
 
@@ -457,7 +461,8 @@ def take_fingerprint(matrix, cost: np.ndarray, low: np.ndarray, high: np.ndarray
 
 def measure(tool: str, method: str, now, later) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Seconds by phase, peak memory in MB and minima of a tool; fingerprint of its program."""
-    options = {"output_flag": False, "threads": 1} | ({"time_limit": 0.0} if method == "none" else {"solver": method})
+    nothing = {"solver": "simplex", "simplex_iteration_limit": 0, "presolve": "off"} if tool in READERS else {"time_limit": 0.0}
+    options = {"output_flag": False, "threads": 1} | (nothing if method == "none" else {"solver": method})
     steps, found, before = TOOLS[tool](now, options), {}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def clock(phase: str, given=None):
@@ -473,6 +478,9 @@ def measure(tool: str, method: str, now, later) -> tuple[dict[str, float], dict[
         clock("solve")
         found["solve"] += inside
         found["objective"] = clock("read_back")
+    elif tool in READERS:
+        next(steps)
+        clock("read_back")
     found["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     fingerprint = take_fingerprint(*read())
     if method != "none" and tool in ("highspy", "medlib"):
@@ -480,17 +488,28 @@ def measure(tool: str, method: str, now, later) -> tuple[dict[str, float], dict[
     return found, fingerprint
 
 
+def solve_large(problem) -> dict[str, float]:
+    """Solve with medlib as a user would: seconds in all, the proven gap, peak memory in MB."""
+    from medlib.allocate import solve
+    before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    plan = solve(problem)
+    return {"solve": time.perf_counter() - begin, "objective": plan.objective, "gap": plan.gap,
+            "peak_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
+
+
 def measure_alone(given: argparse.Namespace) -> None:
     """Measure one tool in this process; leave figures and fingerprint in files."""
     instances = []
     for sites, links in ((2, 1), (given.sites, given.links)):
-        now, later = (make_instance(sites, links, given.days, seed) for seed in (given.seed, given.seed + 1))
-        instances += [now, replace(now, demand=later.demand)]
+        now = make_instance(sites, links, given.days, given.seed)
+        instances += [now, replace(now, demand=np.concatenate([now.demand[:, :, 1:], now.demand[:, :, -1:]], axis=2))]
     if given.tools == ["medlib"]:
         instances = list(map(pose_problem, instances))
     # Lazy imports and the solver's threads are got ready before the clock runs.
     measure(*given.tools, "simplex", *instances[:2])
     gc.collect()
+    if given.method == "proven":
+        return given.alone.with_suffix(".json").write_text(json.dumps(solve_large(instances[2])), encoding="utf-8")
     found, fingerprint = measure(*given.tools, given.method, *instances[2:])
     given.alone.with_suffix(".json").write_text(json.dumps(found), encoding="utf-8")
     np.savez(given.alone.with_suffix(".npz"), **fingerprint)
@@ -502,14 +521,20 @@ def run_all(given: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
     for repeat in range(given.repeats):
         turn = repeat % len(given.tools)
         for tool in given.tools[turn:] + given.tools[:turn]:
-            options = {"size": given.size, "links": given.links, "days": given.days, "seed": given.seed, "method": given.method,
-                       "tools": tool, "alone": folder / tool}
-            command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                sys.exit(f"{tool} failed: {(done.stderr.strip() or f'exit status {done.returncode}').splitlines()[-1]}")
-            runs[tool].append(json.loads((folder / tool).with_suffix(".json").read_text(encoding="utf-8")))
+            if repeat == 0 or given.size != "L" or tool not in SLOW:
+                runs[tool].append(run_alone(given, tool, given.method, folder / tool))
     return runs
+
+
+def run_alone(given: argparse.Namespace, tool: str, method: str, file: Path) -> dict[str, float]:
+    """Run a tool in a process of its own."""
+    options = {"size": given.size, "links": given.links, "days": given.days, "seed": given.seed, "method": method,
+               "tools": tool, "alone": file}
+    command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{tool} failed: {(done.stderr.strip() or f'exit status {done.returncode}').splitlines()[-1]}")
+    return json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def summarise(runs: dict[str, list[dict]], folder: Path) -> dict[str, dict[str, float]]:
@@ -522,7 +547,7 @@ def summarise(runs: dict[str, list[dict]], folder: Path) -> dict[str, dict[str, 
                 first, other = wanted[part], fingerprint[part]
                 if first.shape != other.shape or not np.allclose(first, other, 1e-9, 1e-9):
                     sys.exit(f"{tool} makes another program than highspy: the {part} differ.")
-        for name in {"objective", "resolve_objective"} & set(found):
+        for name in {"objective", "resolve_objective"} & set(found) & set(direct):
             if not math.isclose(found[name], direct[name], rel_tol=1e-6):
                 sys.exit(f"{tool} finds the {name} {found[name]}, highspy {direct[name]}.")
         found["build_and_hand_over"] = found["build"] + found["hand_over"]
@@ -555,7 +580,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--repeats", type=int, help="5 at S, else 3")
     parser.add_argument("--tools", default=",".join(TOOLS), help=f"some of {', '.join(TOOLS)}; highspy is always among them")
-    parser.add_argument("--method", choices=("simplex", "ipm", "none"), help="HiGHS' method; none: nothing is solved")
+    parser.add_argument("--method", choices=("simplex", "ipm", "none", "proven"),
+                        help="HiGHS' method; none: nothing is solved")
     parser.add_argument("--alone", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.sites, repeats, method = SIZES[given.size]
@@ -574,11 +600,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         tools = summarise(run_all(given, folder := Path(name)), folder)
         rows, columns, nonzeros = np.load(folder / "highspy.npz")["shape"].tolist()
+        if given.size == "L":
+            proven = run_alone(given, "medlib", "proven", folder / "proven")
+            tools["medlib"] |= {name: proven[name] for name in ("solve", "objective", "gap")} | {"solve_peak_mb": proven["peak_mb"]}
     shape = {"sites": given.sites, "links": given.links * given.sites, "periods": given.days, "resources": 3,
              "columns": columns, "rows": rows, "nonzeros": nonzeros}
     show(", ".join(f"{size:,} {name}" for name, size in shape.items()), tools)
+    if given.size == "L":
+        print(f"medlib's solve from problem to plan: {proven['solve']:.0f} s, proven gap {100 * proven['gap']:.4f} %, "
+              f"peak {proven['peak_mb']:,.0f} MB")
     if given.json:
-        found = {"size": given.size, "method": given.method, "repeats": given.repeats, "shape": shape, "tools": tools}
+        found = {tool: figures | shape | {"size": given.size, "method": given.method} for tool, figures in tools.items()}
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

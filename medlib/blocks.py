@@ -18,6 +18,7 @@ Examples
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -47,8 +48,8 @@ class Family:
     ----------
     problem : BlockProblem
     name : str
-    axes : dict of str to sequence
-        Labels of every axis by the axis' name.
+    axes : dict of str to sequence or pandas.DataFrame
+        Labels of every axis by the axis' name; a frame's rows are labels of several words.
     where : numpy.ndarray of bool or None
         Elements that exist; None: all.
     first : int
@@ -61,16 +62,24 @@ class Family:
     """
 
     def __init__(self, problem: BlockProblem, name: str, axes: dict, where: np.ndarray | None, first: int):
-        self.problem, self.name = problem, name
-        self.axes = {axis: labels if isinstance(labels, pd.Index) else pd.Index(list(labels)) for axis, labels in axes.items()}
-        self.shape = tuple(len(labels) for labels in self.axes.values())
+        self.problem, self.name, self._axes = problem, name, axes
+        self.shape = tuple(map(len, axes.values()))
         self.whole = where is None or bool(np.all(where))
-        present = self.whole or np.broadcast_to(where, self.shape)
-        self.size = int(np.prod(self.shape) if self.whole else present.sum())
-        self.index = np.full(self.shape, -1, np.int32)
-        self.index[present if not self.whole else ...] = np.arange(first, first + self.size, dtype=np.int32).reshape(
-            self.shape if self.whole else -1)
+        if self.whole:
+            self.size = math.prod(self.shape)
+            self.index = np.arange(first, first + self.size, dtype=np.int32).reshape(self.shape)
+        else:
+            present = np.broadcast_to(where, self.shape)
+            self.size = int(np.count_nonzero(present))
+            self.index = np.full(self.shape, -1, np.int32)
+            self.index[present] = np.arange(first, first + self.size, dtype=np.int32)
         self.span = slice(first, first + self.size)
+
+    @cached_property
+    def axes(self) -> dict[str, pd.Index]:
+        """Labels of every axis by its name; made when somebody asks for them."""
+        return {axis: labels if isinstance(labels, pd.Index) else pd.MultiIndex.from_frame(labels)
+                if isinstance(labels, pd.DataFrame) else pd.Index(list(labels)) for axis, labels in self._axes.items()}
 
     def locate(self, *labels) -> tuple[int, ...]:
         """Position of an element by its labels; dates may be texts.
@@ -85,12 +94,22 @@ class Family:
         position = []
         for (axis, known), label in zip(self.axes.items(), labels):
             try:
-                position.append(known.get_loc(pd.Timestamp(label) if isinstance(known, pd.DatetimeIndex) else label))
-            except (KeyError, ValueError, TypeError):
-                raise MedlibError(f"{self.name} has no {axis} {label!r}.") from None
+                place = known.get_loc(pd.Timestamp(label) if isinstance(known, pd.DatetimeIndex) else label)
+            except (KeyError, ValueError, TypeError, pd.errors.InvalidIndexError):
+                place = None
+            if not isinstance(place, int):  # a part of a pair, or a slice, names several
+                raise MedlibError(f"{self.name} has no {axis} {label!r}.")
+            position.append(place)
         if self.index[tuple(position)] < 0:
             raise MedlibError(f"{self.name} has nothing for {', '.join(map(str, labels))}: it cannot happen there.")
         return tuple(position)
+
+    def rename(self, axis: str, old: pd.Index, new: pd.Index) -> None:
+        """Give an axis that has the old labels the new ones."""
+        if axis in self._axes and self.axes[axis].equals(old):
+            self._axes = {**self._axes, axis: new}
+            self.__dict__.pop("axes", None)
+            self.__dict__.pop("_words", None)
 
     @cached_property
     def _words(self) -> list[list[str]]:
@@ -108,17 +127,20 @@ class Family:
         return "_".join([self.name, *(words[place] for words, place in zip(self._words, position))])
 
     def write_names(self) -> list[str]:
-        """Names of all elements, in the order of their numbers."""
-        return [self.write_name(*position) for position in np.argwhere(self.index >= 0)]
+        """Names of all elements, in the order of their numbers; with their number where labels read the same."""
+        return _tell_apart([self.write_name(*position) for position in np.argwhere(self.index >= 0)], self.span.start)
 
     def gather(self, values) -> np.ndarray:
         """Shape (size,): one number an element, from an array of that shape or anything that broadcasts to the family's."""
-        if np.shape(values) == (self.size,):
-            return np.asarray(values, float)
-        values = np.broadcast_to(np.asarray(values, float), self.shape)
-        if not any(values.strides):
-            return np.broadcast_to(values.reshape(-1)[:1] if values.size else values.reshape(-1), self.size)
-        return values.reshape(-1) if self.whole else values[self.index >= 0]
+        values = np.asarray(values, float)
+        if np.isnan(values).any():
+            raise MedlibError(f"Bounds and costs of {self.name} must be numbers; {np.isnan(values).sum()} of them are none.")
+        if values.ndim == 0:
+            return np.full(self.size, values)
+        if values.shape == (self.size,):
+            return values.copy()
+        values = np.broadcast_to(values, self.shape)
+        return values.flatten() if self.whole else values[self.index >= 0]
 
     def shape_up(self, numbers: np.ndarray) -> np.ndarray:
         """Bring one number an element to the family's shape, 0 where there is no element."""
@@ -136,8 +158,11 @@ class Columns(Family):
         super().__init__(problem, name, axes, where, problem.column_count)
         self.low, self.high, self.cost, self.integer = *map(self.gather, (low, high, cost)), integer
 
-    def update(self, low=None, high=None, cost=None) -> None:
-        """Set bounds or costs from anything that broadcasts to the family's shape; the next solve starts warm."""
+    def update(self, low=None, high=None, cost=None, touched: bool = True) -> None:
+        """Set bounds or costs from anything that broadcasts to the family's shape; the next solve starts warm.
+
+        Without `touched`, columns that became ordinary variables keep the bounds that these have.
+        """
         if cost is not None:
             self.cost = self.gather(cost)
             self.problem.changed.add((self, "cost"))
@@ -145,7 +170,7 @@ class Columns(Family):
             self.low = self.low if low is None else self.gather(low)
             self.high = self.high if high is None else self.gather(high)
             self.problem.changed.add((self, "bounds"))
-            for variable, column in self.problem.touched.values():
+            for column, variable in self.problem.touched.items() if touched else ():
                 if self.span.start <= column < self.span.stop:
                     variable.lowBound, variable.upBound = self._limits(column)
 
@@ -156,13 +181,14 @@ class Columns(Family):
 
     def __getitem__(self, labels) -> pulp.LpVariable:
         """Make one element, named by its labels, an ordinary variable: the same one every time."""
-        labels = (labels,) if len(self.axes) == 1 else labels
-        position = self.locate(*labels)
-        name, column = self.write_name(*position), int(self.index[position])
-        if name not in self.problem.touched:
-            variable = self.problem.add_variable(name, *self._limits(column), "Integer" if self.integer else "Continuous")
-            self.problem.touched[name] = variable, column
-        return self.problem.touched[name][0]
+        position = self.locate(*((labels,) if len(self.axes) == 1 or not isinstance(labels, tuple) else labels))
+        column, touched = int(self.index[position]), self.problem.touched
+        if column not in touched:
+            name = self.write_name(*position)
+            if name in {variable.name for variable in touched.values()}:  # of other labels that read the same
+                name = f"{name}__{column}"
+            touched[column] = self.problem.add_variable(name, *self._limits(column), "Integer" if self.integer else "Continuous")
+        return touched[column]
 
     @property
     def value(self) -> np.ndarray:
@@ -190,14 +216,18 @@ class Rows(Family):
             Numbers of rows, taken from this family's `index`, which stands here where left out. The three are broadcast
             against each other. Columns that meet in a row are added up; the same column may come into a row once only.
         """
-        rows, scalar = self.index if at is None else at, np.ndim(coefficient) == 0
-        shape = np.broadcast_shapes(rows.shape, columns.shape, np.shape(coefficient))
+        coefficient = np.asarray(coefficient, float)
+        if np.isnan(coefficient).any():
+            raise MedlibError(f"Coefficients of {self.name} must be numbers; {np.isnan(coefficient).sum()} of them are none.")
+        rows, scalar = self.index if at is None else at, coefficient.ndim == 0
+        parts = [rows, columns] if scalar else [rows, columns, coefficient]
         partial = rows.min(initial=0) < 0 or columns.min(initial=0) < 0
-        parts = [np.broadcast_to(part, shape) for part in (rows, columns, *(() if scalar else (coefficient,)))]
+        if any(part.shape != rows.shape for part in parts):
+            parts = np.broadcast_arrays(*parts)
         if partial:
             there = (parts[0] >= 0) & (parts[1] >= 0)
             parts = [part[there] for part in parts]
-        self.terms.append((*(part.reshape(-1) for part in parts), *((float(coefficient),) if scalar else ())))
+        self.terms.append((*(part.ravel() for part in parts), *((float(coefficient),) if scalar else ())))
         self.problem.live = None
 
     def update(self, low=None, high=None) -> None:
@@ -249,9 +279,11 @@ class BlockProblem(pulp.LpProblem):
         super().__init__(name, pulp.LpMinimize)
         self.columns: dict[str, Columns] = {}
         self.rows: dict[str, Rows] = {}
-        #: Elements that became ordinary variables: name -> (variable, number of its column).
-        self.touched: dict[str, tuple[pulp.LpVariable, int]] = {}
+        #: Elements that became ordinary variables, by the number of their column.
+        self.touched: dict[int, pulp.LpVariable] = {}
         self.live: list[Piece] | None = None
+        self.hand: _ByHand | None = None
+        self.solved_whole = True
         self.changed: set[tuple[Family, str]] = set()
         self.outcome, self.minimum, self.gap, self.solution = "Not solved", np.nan, np.nan, None
 
@@ -357,20 +389,16 @@ class BlockProblem(pulp.LpProblem):
 
     def materialise(self) -> pulp.LpProblem:
         """Write the whole problem as ordinary PuLP variables and rows, for other solvers, files, and for reading."""
-        plain = pulp.LpProblem(self.name, pulp.LpMinimize)
-        variables, costs = [], []
-        for family in self.columns.values():
-            for name, column in zip(family.write_names(), range(family.span.start, family.span.stop)):
-                low, high = _read_bounds(self.touched[name][0]) if name in self.touched else family._limits(column)
-                variables.append(plain.add_variable(name, low, high, "Integer" if family.integer else "Continuous"))
-            costs.append(family.cost)
-        own = {variable.name: plain.add_variable(variable.name, *_read_bounds(variable), variable.cat)
-               for variable in self.variables() if variable.name not in self.touched}
-        known = {variable.name: variable for variable in variables} | own
-        objective = [(variable, cost) for variable, cost in zip(variables, np.concatenate(costs).tolist()) if cost]
-        if self.objective is not None:
-            objective += [(known[variable.name], value) for variable, value in self.objective.items()]
-        plain += add_up(objective) + (0.0 if self.objective is None else self.objective.constant)
+        plain, hand = pulp.LpProblem(self.name, pulp.LpMinimize), _ByHand(self)
+        low, high, cost, integer = (numbers.tolist() for numbers in _list_columns(self, hand))
+        names = [name for family in self.columns.values() for name in family.write_names()]
+        names = _tell_apart(names + [variable.name for variable in hand.own])
+        for number, variable in self.touched.items():
+            names[number] = variable.name
+        variables = [plain.add_variable(name, None if below == -INFINITE else below, None if above == INFINITE else above,
+                                        "Integer" if whole else "Continuous")
+                     for name, below, above, whole in zip(names, low, high, integer)]
+        plain += add_up([(variable, value) for variable, value in zip(variables, cost) if value]) + hand.constant
         for family in self.rows.values():
             names, terms = family.write_names(), [[] for _ in range(family.size)]
             for rows, columns, coefficients in family.terms:
@@ -385,10 +413,16 @@ class BlockProblem(pulp.LpProblem):
                 if low > -INFINITE:
                     plain += add_up(row) >= low, name if high == INFINITE else f"{name}_low"
         for row in self.list_rows_by_hand():
-            left = add_up([(known[variable.name], value) for variable, value in row.items()])
+            left = add_up([(variables[hand.number[variable.name]], value) for variable, value in row.items()])
             low, high = row.getLb(), row.getUb()
             plain += (left == low if low == high else left <= high if low is None else left >= low), row.name
         return plain
+
+
+def _tell_apart(names: list[str], first: int = 0) -> list[str]:
+    """Add its number to every name that comes more than once."""
+    often = pd.Series(names, dtype=object).duplicated(keep=False)
+    return [f"{name}__{number}" if again else name for number, (name, again) in enumerate(zip(names, often), first)]
 
 
 def _read_bounds(variable: pulp.LpVariable) -> tuple[float | None, float | None]:
@@ -400,25 +434,26 @@ class _ByHand:
     """What was written in PuLP itself: own variables, rows, and bounds and costs of touched columns."""
 
     def __init__(self, lp: BlockProblem):
-        self.own = [variable for variable in lp.variables() if variable.name not in lp.touched]
-        self.number = {name: column for name, (_, column) in lp.touched.items()}
+        self.number = {variable.name: column for column, variable in lp.touched.items()}
+        self.own = [variable for variable in lp.variables() if variable.name not in self.number]
         self.number |= {variable.name: lp.column_count + place for place, variable in enumerate(self.own)}
         self.rows = lp.list_rows_by_hand()
         self.cost = {} if lp.objective is None else {
             self.number[variable.name]: float(value) for variable, value in lp.objective.items()}
         self.constant = 0.0 if lp.objective is None else float(lp.objective.constant)
-        listed = [variable for variable, _ in lp.touched.values()] + self.own
+        listed = [*lp.touched.values(), *self.own]
         self.columns = np.array([self.number[variable.name] for variable in listed], np.int32)
         self.bounds = np.array([_make_finite(*_read_bounds(variable)) for variable in listed]).reshape(-1, 2)
         self.row_bounds = np.array([_make_finite(row.getLb(), row.getUb()) for row in self.rows]).reshape(-1, 2)
         terms = [(place, self.number[variable.name], value) for place, row in enumerate(self.rows)
                  for variable, value in row.items() if value]
         self.terms = np.array(terms, float).reshape(-1, 3)
+        self.kinds = [variable.cat for variable in self.own]
 
     def matches(self, other: _ByHand) -> bool:
         """The other has the same variables, rows and coefficients; bounds and costs may differ."""
-        return (len(self.rows) == len(other.rows) and len(self.own) == len(other.own)
-                and np.array_equal(self.terms, other.terms))
+        return (len(self.rows) == len(other.rows) and np.array_equal(self.terms, other.terms)
+                and self.kinds == other.kinds)
 
 
 def _make_finite(low: float | None, high: float | None) -> tuple[float, float]:
@@ -443,12 +478,12 @@ class BlockHiGHS(pulp.HiGHS):
     def buildSolverModel(self, lp: BlockProblem) -> None:
         """Send the whole problem, or what changed since the last solve."""
         hand = _ByHand(lp)
-        if lp.live and hand.matches(lp.hand):
+        if lp.live and hand.matches(lp.hand) and lp.solved_whole == self.mip:
             for piece in lp.live:
                 piece.highs.passOptions(lp.solverModel.getOptions())
             self._send_changes(lp, hand)
         else:
-            lp.live = self._hand_over(lp, hand)
+            lp.live, lp.solved_whole = self._hand_over(lp, hand), self.mip
         lp.hand, lp.solverModel = hand, lp.live[0].highs
         lp.changed.clear()
 
@@ -459,8 +494,10 @@ class BlockHiGHS(pulp.HiGHS):
         for columns, rows in _split(lp, matrix, self.apart):
             part = matrix if columns is None else _cut(matrix, columns, rows)
             pick, pick_row = (slice(None), slice(None)) if columns is None else (columns, rows)
-            highs = highspy.Highs() if pieces else lp.solverModel
-            highs.passOptions(lp.solverModel.getOptions())
+            highs = lp.solverModel
+            if pieces:
+                highs = highspy.Highs()
+                highs.passOptions(lp.solverModel.getOptions())
             status = highs.passModel(
                 part.shape[1], part.shape[0], part.nnz, int(highspy.MatrixFormat.kColwise), int(highspy.ObjSense.kMinimize), 0.0,
                 cost[pick], low[pick], high[pick], row_low[pick_row], row_high[pick_row], part.indptr, part.indices, part.data,
@@ -480,7 +517,8 @@ class BlockHiGHS(pulp.HiGHS):
                     piece.highs.changeColsCost(len(local), local, family.cost[there])
                 else:
                     change = piece.highs.changeRowsBounds if what == "rows" else piece.highs.changeColsBounds
-                    change(len(local), local, family.low[there], family.high[there])
+                    low, high = (family.low, family.high) if what == "rows" else _round_in(family)
+                    change(len(local), local, low[there], high[there])
         if len(hand.columns) or len(hand.rows):
             cost = _list_columns(lp, hand)[2][hand.columns]
             rows = lp.row_count + np.arange(len(hand.rows), dtype=np.int32)
@@ -508,7 +546,7 @@ class BlockHiGHS(pulp.HiGHS):
         lp.outcome, lp.minimum = words[worst], sum(info.objective_function_value for info in infos) + lp.hand.constant
         integer = any(family.integer for family in lp.columns.values()) or any(v.cat == "Integer" for v in lp.hand.own)
         lp.gap = max(info.mip_gap for info in infos) if integer else 0.0
-        for variable in [variable for variable, _ in lp.touched.values()] + lp.hand.own:
+        for variable in [*lp.touched.values(), *lp.hand.own]:
             column = lp.hand.number[variable.name]
             variable.varValue, variable.dj = (float(numbers[column]) for numbers in lp.solution[:2])
         for row, value, dual in zip(lp.hand.rows, lp.solution.row_value[lp.row_count:], lp.solution.row_dual[lp.row_count:]):
@@ -543,14 +581,21 @@ def assemble(lp: BlockProblem, hand: _ByHand) -> sparse.csc_array:
 def _list_columns(lp: BlockProblem, hand: _ByHand) -> tuple[np.ndarray, ...]:
     """Lower bounds, upper bounds, costs, and whether integer, of all columns."""
     own = np.zeros(len(hand.own))
-    low, high, cost = (np.concatenate([*(getattr(family, name) for family in lp.columns.values()), own])
-                       for name in ("low", "high", "cost"))
+    low, high = (np.concatenate([*(_round_in(family)[side] for family in lp.columns.values()), own]) for side in (0, 1))
+    cost = np.concatenate([*(family.cost for family in lp.columns.values()), own])
     integer = np.concatenate([*(np.full(family.size, family.integer) for family in lp.columns.values()),
                               [variable.cat == "Integer" for variable in hand.own]]).astype(bool)
     low[hand.columns], high[hand.columns] = hand.bounds[:, 0], hand.bounds[:, 1]
     for column, value in hand.cost.items():
         cost[column] += value
     return low, high, cost, integer
+
+
+def _round_in(family: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds, whole ones for integers: HiGHS' presolve may cut the optimum off where an integer's bound is a fraction."""
+    if not family.integer:
+        return family.low, family.high
+    return np.ceil(family.low - 1e-9), np.floor(family.high + 1e-9)
 
 
 def _list_rows(lp: BlockProblem, hand: _ByHand) -> tuple[np.ndarray, np.ndarray]:
@@ -561,6 +606,8 @@ def _list_rows(lp: BlockProblem, hand: _ByHand) -> tuple[np.ndarray, np.ndarray]
 
 def _split(lp: BlockProblem, matrix: sparse.csc_array, apart: str | None) -> list[tuple]:
     """Columns and rows of each piece that shares no row with another along the axis; (None, None) for one piece."""
+    if apart is None:
+        return [(None, None)]
     labels = pd.Index([])
     for family in [*lp.columns.values(), *lp.rows.values()]:
         labels = labels.union(family.axes.get(apart, []), sort=False)
@@ -599,6 +646,8 @@ def _find(numbers: np.ndarray, members: np.ndarray | None) -> tuple[np.ndarray, 
     """Places among a piece's members of those numbers that it has, and which those are."""
     if members is None:
         return numbers, slice(None)
+    if not len(members):
+        return np.zeros(0, np.int32), np.zeros(len(numbers), bool)
     place = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
     there = members[place] == numbers
     return place[there].astype(np.int32), there

@@ -849,9 +849,9 @@ def test_a_model_updated_after_parts_in_order_forgets_the_old_least():
 
 def test_a_model_is_updated_by_the_same_shape_and_links_only():
     model = Model(CHOICE)
-    refuse("^A model can be updated by a problem of the same shape and links only", lambda: model.update(
+    refuse("^A model takes other figures only; links differ", lambda: model.update(
         replace(CHOICE, links=CHOICE.links.iloc[:1])))
-    refuse("^A model can be updated", lambda: model.update(replace(CHOICE, demand=np.ones((2, *CHOICE.demand.shape[1:])),
+    refuse("^A model takes other figures only; scenarios differ", lambda: model.update(replace(CHOICE, demand=np.ones((2, *CHOICE.demand.shape[1:])),
                                                                    weights=np.array([0.5, 0.5]))))
 
 

@@ -735,7 +735,7 @@ def test_blocks_and_plain_pulp_have_the_same_optimum(lp, apart):
     # The solution keeps every bound and side, and costs what is said.
     values, rows = lp.solution.column_value, lp.solution.row_value
     low, high = (np.concatenate([getattr(family, side) for family in lp.columns.values()]) for side in ("low", "high"))
-    for variable, column in lp.touched.values():
+    for column, variable in lp.touched.items():
         low[column], high[column] = variable.lowBound, variable.upBound
     assert (values[:-1] >= low - 1e-6).all() and (values[:-1] <= high + 1e-6).all()
     for family in lp.columns.values():
@@ -781,7 +781,7 @@ def test_duals_lie_under_what_moving_a_side_does(lp, apart):
                 lp.solve(apart=apart)
                 family.update(low=low, high=high)
                 if lp.outcome == "Optimal":
-                    assert lp.minimum >= least + slope * step - 1e-6
+                    assert lp.minimum >= least + slope * step - 1e-5
                 else:
                     assert lp.outcome == "Infeasible"
 
@@ -794,7 +794,7 @@ def test_duals_and_reduced_costs_prove_the_minimum(lp):
     at = np.where(np.abs(solution.row_dual) > 1e-9, solution.row_value, 0.0)
     constant = 0.0 if lp.objective is None else lp.objective.constant
     assert solution.row_dual @ at + solution.column_dual @ solution.column_value + constant == pytest.approx(lp.minimum,
-                                                                                                             abs=1e-6)
+                                                                                                             abs=1e-5)
     for row, dual in zip(hand.rows, solution.row_dual[lp.row_count:]):
         assert row.pi == dual
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from medlib.allocate.units import read_share
+from medlib.errors import MedlibError
 
 if TYPE_CHECKING:
     from medlib.allocate.model import Model
@@ -25,15 +25,15 @@ def add_drugs(model: Model) -> None:
     model.ends = np.array(ends)
     has = np.array([[end == last or any(end in joined[site, drug] for site in range(len(posed.sites)))
                      or (orders["end"][orders["drug"] == drug] == end).any() for end in ends] for drug in range(len(names))])
-    periods = np.arange(len(posed.dates))
+    model.has, periods = has, np.arange(len(posed.dates))
     lives = has[:, :, None] & (periods <= model.ends[:, None])
     cohort = {"resource": names, "usable_until": posed.dates[model.ends], "date": posed.dates}
     link = model.axes("link")["link"]
     useful = lives & (model.arrival[:, None, None, :] <= model.ends[:, None])
     model.batch = batch = lp.add_columns("batch", {"link": link, **cohort}, where=useful)
     model.count("deliveries", batch)
-    model.count("distance_km", batch, posed.links["distance_km"].to_numpy()[:, None, None, None])
-    model.count("links", batch, posed.links["cost"].to_numpy()[:, None, None, None])
+    model.count("distance_km", batch, posed.at.distance_km[:, None, None, None])
+    model.count("links", batch, posed.at.cost[:, None, None, None])
     scenario = {"scenario": range(len(posed.weights)), "site": posed.sites}
     model.stock = stock = lp.add_columns("stock", {**scenario, **cohort}, where=lives)
     model.used = used = lp.add_columns("used", {**scenario, **cohort}, where=lives)
@@ -49,7 +49,7 @@ def add_drugs(model: Model) -> None:
     if len(orders["site"]):
         _add_orders(model, orders, rows)
     served = lp.add_rows("served", model.axes("scenario", model.drugs))
-    wastage = read_share(model, "wastage")[model.drugs]
+    wastage = posed.at.wastage[model.drugs]
     served.add(used.index, np.broadcast_to(1.0 - wastage[:, None, None], used.shape), at=served.index[:, :, :, None, :])
     relocated = lp.columns.get("relocated")
     for number, resource in enumerate(model.drugs):
@@ -124,7 +124,10 @@ def fill_drugs(model: Model) -> None:
     joins = np.zeros(model.stock.shape[1:])
     for (site, drug), cohorts in _list_joining(model).items():
         for end, units in cohorts.items():
-            joins[site, drug, np.searchsorted(model.ends, end)] = units
+            place = int(np.searchsorted(model.ends, end))
+            if place == len(model.ends) or model.ends[place] != end or not model.has[drug, place]:
+                raise MedlibError("A model takes other figures only; what expires when differs. Make a new Model.")
+            joins[site, drug, place] = units
     lp.rows["stock"].update(high=joins)
     need = posed.need[:, :, model.drugs]
     lp.rows["served"].update(low=need, high=need)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from medlib.blocks import INFINITE
 
@@ -21,22 +20,27 @@ def add_limits(model: Model) -> None:
     if np.isfinite(rules.transfers_per_day):
         rows = lp.add_rows("day_budget", day_axes, high=rules.transfers_per_day)
         rows.add(move, at=rows.index)
-    release = posed.site_limits.get("release_per_day", pd.Series(dtype=float)).reindex(posed.sites).to_numpy(float)
+    release = posed.at.release_per_day
     if np.isfinite(rules.transfers_per_site_day):
-        touched = np.isin(np.arange(len(posed.sites)), [model.origin, model.destination]) & np.isnan(release)
+        touched = posed.at.linked & ~np.isfinite(release)
         rows = lp.add_rows("site_budget", site_axes, high=rules.transfers_per_site_day, where=touched[:, None, None])
         rows.add(move, at=rows.index[model.origin])
         rows.add(move, at=rows.index[model.destination])
     if np.isfinite(release).any():
         rows = lp.add_rows("release", site_axes, high=release[:, None, None], where=np.isfinite(release)[:, None, None])
         rows.add(move, at=rows.index[model.origin])
+    if np.isfinite(release).any() and len(model.drugs):
+        names = [posed.names[drug] for drug in model.drugs]
+        rows = lp.add_rows("release_drugs", {"site": posed.sites, "resource": names, "date": posed.dates},
+                           high=release[:, None, None], where=np.isfinite(release)[:, None, None])
+        rows.add(model.batch.index, at=rows.index[model.origin][:, :, None])
     if np.isfinite(rules.transport_km_per_day):
         rows = lp.add_rows("transport", {"date": posed.dates}, high=rules.transport_km_per_day)
-        rows.add(move, posed.links["distance_km"].to_numpy()[:, None, None], at=rows.index)
+        rows.add(move, posed.at.distance_km[:, None, None], at=rows.index)
     if np.isfinite(rules.transfers_in_all):
-        model.limit("transfers", rules.transfers_in_all)
-    most = posed.links.get("moves_per_day", pd.Series(np.nan, posed.links.index)).fillna(INFINITE).to_numpy(float)
-    model.move.update(high=most[:, None, None])
+        model.limit("transfers", rules.transfers_in_all, "all")
+    if np.isfinite(posed.at.moves_per_day).any():
+        model.move.update(high=posed.at.moves_per_day[:, None, None])
     if rules.change_cost:
         change = lp.add_columns("change", flow_axes, where=model.move.index >= 0)
         model.count("changes", change)
@@ -50,5 +54,7 @@ def add_limits(model: Model) -> None:
 def fill_limits(model: Model) -> None:
     """Set how short a site may be where sites are protected."""
     if model.posed.rules.protect_sites:
-        drug = (model.posed.resources["kind"] == "drug").to_numpy()[:, None]
-        model.short.update(high=np.where(drug, INFINITE, model.posed.idle_shortage))
+        # Drugs, and staff in shifts, have no shortage of their own that could be told beforehand.
+        posed = model.posed
+        free = np.isin(np.arange(len(posed.names)), posed.at.drugs) | posed.at.shifted
+        model.short.update(high=np.where(free[:, None], INFINITE, posed.idle_shortage))

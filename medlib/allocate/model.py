@@ -45,6 +45,10 @@ from medlib.blocks import BlockProblem, Columns
 from medlib.errors import MedlibError
 
 
+#: All parts of the objective at their prices, where a part may be named.
+COST = "cost"
+
+
 class Model:
     """The PuLP model of a problem, its variables in families by name.
 
@@ -65,13 +69,11 @@ class Model:
 
     def __init__(self, posed: Problem):
         self.posed, self.lp = posed, BlockProblem("allocation")
-        kinds = posed.resources["kind"].to_numpy()
-        self.beds, self.drugs = np.flatnonzero(kinds == "bed"), np.flatnonzero(kinds == "drug")
-        self.units = np.flatnonzero(np.isin(kinds, ("staff", "equipment")))
-        self.movable = np.flatnonzero(kinds != "drug")
-        sites = pd.Index(posed.sites)
-        self.origin, self.destination = (sites.get_indexer(posed.links[end]) for end in ("origin", "destination"))
+        self.beds, self.units, self.drugs, self.movable = posed.at.beds, posed.at.units, posed.at.drugs, posed.at.movable
+        self.origin, self.destination, self.days = posed.at.origin, posed.at.destination, posed.at.days
         self.parts: dict[str, list[tuple[Columns, np.ndarray]]] = {}
+        #: Families that have cost anything so far.
+        self.priced: dict[str, Columns] = {}
         rules = posed.rules
         self.prices = {"shortage": rules.shortage_cost, "transfers": rules.move_cost, "deliveries": rules.move_cost,
                        "distance_km": rules.cost_per_km, "links": 1.0, "changes": rules.change_cost, "surge": rules.surge_cost,
@@ -88,20 +90,15 @@ class Model:
         self.set_objective(self.prices)
 
     @cached_property
-    def days(self) -> np.ndarray:
-        """Shape (T,): days since the first period."""
-        return (self.posed.dates - self.posed.dates[0]).days.to_numpy()
-
-    @cached_property
     def arrival(self) -> np.ndarray:
         """Shape (links, T): period in which a unit sent over the link can be used; T where that lies beyond the end."""
-        return np.searchsorted(self.days, self.days + self.posed.links["lead_days"].to_numpy()[:, None])
+        return np.searchsorted(self.days, self.days + self.posed.at.lead_days[:, None])
 
-    def axes(self, first: str, resources: np.ndarray | None = None) -> dict[str, pd.Index]:
+    def axes(self, first: str, resources: np.ndarray | None = None) -> dict:
         """Axes of a family: 'scenario' (then sites), 'site' or 'link'; these resources; periods."""
         posed = self.posed
-        ends = {"scenario": {"scenario": range(len(posed.weights)), "site": posed.sites}, "site": {"site": posed.sites},
-                "link": {"link": pd.MultiIndex.from_arrays([posed.links["origin"], posed.links["destination"]])}}[first]
+        ends = {"link": posed.at.pairs} if first == "link" else {"site": posed.sites}
+        ends = {"scenario": range(len(posed.weights)), **ends} if first == "scenario" else ends
         names = {} if resources is None else {"resource": [posed.names[resource] for resource in resources]}
         return {**ends, **names, "date": posed.dates}
 
@@ -112,25 +109,41 @@ class Model:
 
     def set_objective(self, prices: dict[str, float]) -> None:
         """Minimise the parts at these prices; parts that are not named count nothing."""
-        if unknown := set(prices) - set(self.prices):
-            raise MedlibError(f"The objective has no part {', '.join(sorted(unknown))}; its parts are {', '.join(self.prices)}.")
-        for columns in self.lp.columns.values():
-            terms = [prices[part] * each for part, counted in self.parts.items() if prices.get(part)
-                     for family, each in counted if family is columns]
-            columns.update(cost=sum(terms) if terms else 0.0)
+        self._know(*prices)
+        costs: dict[str, np.ndarray | float] = {columns.name: 0.0 for columns in self.priced.values()}
+        for part, price in prices.items():
+            for columns, each in self._list_terms(part) if price else ():
+                costs[columns.name] = costs.get(columns.name, 0.0) + price * each
+                self.priced[columns.name] = columns
+        for name, cost in costs.items():
+            self.priced[name].update(cost=cost)
 
-    def limit(self, part: str, most: float) -> None:
-        """Let a part's amount not exceed a limit; a further call moves the limit."""
-        name = f"limit_{part}"
+    def _list_terms(self, part: str) -> list[tuple[Columns, np.ndarray]]:
+        """What a part is made of; 'cost' is all parts at their prices."""
+        self._know(part)
+        if part != COST:
+            return self.parts.get(part, [])
+        return [(columns, self.prices[name] * each) for name, counted in self.parts.items() for columns, each in counted]
+
+    def _know(self, *parts: str) -> None:
+        if unknown := set(parts) - {COST, *self.prices}:
+            raise MedlibError(f"The objective has no part {', '.join(sorted(unknown))}; its parts are {', '.join(self.prices)}, "
+                              f"and {COST} is all of them at their prices.")
+
+    def limit(self, part: str, most: float, why: str = "limit") -> None:
+        """Let a part's amount not exceed a limit; a further call for the same reason moves the limit."""
+        name = f"{why}_{part}"
         if name not in self.lp.rows:
-            row = self.lp.add_rows(name, {})
-            for columns, each in self.parts.get(part, []):
-                row.add(np.arange(columns.span.start, columns.span.stop, dtype=np.int32), each, at=row.index[None])
+            row, terms = self.lp.add_rows(name, {}), self._list_terms(part)
+            # A column may count in several parts, and comes into the row once.
+            for family in {columns.name: columns for columns, _ in terms}.values():
+                each = sum(amount for columns, amount in terms if columns is family)
+                row.add(np.arange(family.span.start, family.span.stop, dtype=np.int32), each, at=row.index[None])
         self.lp.rows[name].update(high=most)
 
     def measure(self, part: str) -> float:
         """Amount of a part in the solution."""
-        return sum(float(self.lp.solution.column_value[columns.span] @ each) for columns, each in self.parts.get(part, []))
+        return sum(float(self.lp.solution.column_value[columns.span] @ each) for columns, each in self._list_terms(part))
 
     def update(self, posed: Problem) -> None:
         """Put other figures into the same model: demand, capacity, surge, arrivals; the next solve starts warm.
@@ -138,13 +151,34 @@ class Model:
         Parameters
         ----------
         posed : Problem
-            With the same sites, resources, links, number of periods, and rules. Where nothing could happen before (surge
-            without lead time left, a site without arrivals) nothing can happen afterwards either.
+            Another demand, capacity, surge, arrivals or stock; the periods may lie later. All else must be the same, and surge
+            can open only where it could before.
+
+        Raises
+        ------
+        MedlibError
+            Something else differs; the message names it.
         """
-        if posed.demand.shape != self.posed.demand.shape or not posed.links.equals(self.posed.links):
-            raise MedlibError("A model can be updated by a problem of the same shape and links only; make a new Model.")
+        old = self.posed
+        tables = ("resources", "links", "stay", "site_limits", "levels", "orders", "shifts", "tiers")
+        same = {"sites": posed.sites == old.sites, "rules": posed.rules == old.rules,
+                "scenarios": np.array_equal(posed.weights, old.weights), "periods": len(posed.dates) == len(old.dates) and np.array_equal(
+                    (posed.dates - posed.dates[0]).days, self.days),
+                **{name: getattr(posed, name).equals(getattr(old, name)) for name in tables}}
+        same["surge"] = same["periods"] and not (posed.surge[:, self.movable] > 0)[self.surge.index < 0].any()
+        same["arrivals"] = np.array_equal(patients.limit_senders(posed), patients.limit_senders(old))
+        if posed.dates[0] != old.dates[0]:
+            same["rules by hand (they name dates)"] = not self.lp.touched
+        if differs := [name for name, alike in same.items() if not alike]:
+            raise MedlibError(f"A model takes other figures only; {', '.join(differs)} differ. Make a new Model.")
         self.posed = posed
-        self.fill()
+        try:
+            self.fill()
+        except MedlibError:
+            self.posed = old
+            raise
+        for family in [*self.lp.columns.values(), *self.lp.rows.values()]:
+            family.rename("date", old.dates, posed.dates)
 
     def fill(self) -> None:
         """Bring the problem's figures into the bounds."""

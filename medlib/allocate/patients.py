@@ -10,6 +10,7 @@ from medlib.blocks import INFINITE
 
 if TYPE_CHECKING:
     from medlib.allocate.model import Model
+    from medlib.allocate.problem import Problem
 
 
 def add_patients(model: Model) -> None:
@@ -18,7 +19,7 @@ def add_patients(model: Model) -> None:
     if not move.size:
         return
     axes, handover = model.axes("site", model.beds), posed.rules.handover_days
-    linked = np.isin(np.arange(len(posed.sites)), [model.origin, model.destination])[:, None, None]
+    linked = posed.at.linked[:, None, None]
     net = lp.add_columns("net", axes, low=-INFINITE, where=linked)
     relocated = lp.add_columns("relocated", axes, low=-INFINITE, where=linked)
     rows = lp.add_rows("net", axes, low=0.0, high=0.0, where=linked)
@@ -29,13 +30,13 @@ def add_patients(model: Model) -> None:
     rows.add(relocated.index)
     for place, entered in enumerate(model.beds):
         for other, occupied in enumerate(model.beds):
-            survival = posed.survive(posed.names[entered], posed.names[occupied])
+            survival = posed.at.survival[entered, occupied]
             when, since = np.nonzero(survival)
             rows.add(net.index[:, place, since], -survival[when, since], at=rows.index[:, other, when])
     if handover:
         rows.add(move, -1.0, at=rows.index[model.origin])
-    limited = _is_limited(model)[None, :, None]
-    sends = np.isin(np.arange(len(posed.sites)), model.origin)[:, None, None]
+    limited = limit_senders(posed)[:, model.beds]
+    sends = posed.at.sends[:, None, None]
     rows = lp.add_rows("arriving", axes, where=sends & limited)
     rows.add(move, at=rows.index[model.origin])
     rows = lp.add_rows("there", axes, where=sends & ~limited)
@@ -45,10 +46,9 @@ def add_patients(model: Model) -> None:
         rows.add(move, -1.0, at=rows.index[model.origin])
 
 
-def _is_limited(model: Model) -> np.ndarray:
-    """Shape (beds,): only those who arrive may be sent."""
-    arrivals = model.posed.arrivals
-    return np.zeros(len(model.beds), bool) if arrivals is None else np.isfinite(arrivals[:, model.beds]).any(axis=(0, 2))
+def limit_senders(posed: Problem) -> np.ndarray:
+    """Shape (I, R, T): only those who arrive may be sent."""
+    return np.zeros(posed.capacity.shape, bool) if posed.arrivals is None else np.isfinite(posed.arrivals)
 
 
 def fill_patients(model: Model) -> None:
@@ -60,4 +60,4 @@ def fill_patients(model: Model) -> None:
     rows["there"].update(low=-fewest)
     if rows["arriving"].size:
         rows["arriving"].update(high=posed.arrivals[:, model.beds])
-        model.lp.columns["relocated"].update(low=np.where(_is_limited(model)[None, :, None], -fewest, -INFINITE))
+        model.lp.columns["relocated"].update(low=np.where(limit_senders(posed)[:, model.beds], -fewest, -INFINITE))

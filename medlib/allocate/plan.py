@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from medlib.allocate.model import Model
+from medlib.allocate.model import COST, Model
 from medlib.allocate.problem import Problem
-from medlib.allocate.units import read_share
 from medlib.allocate.words import explain_plan
 from medlib.blocks import BlockHiGHS, BlockProblem
 from medlib.errors import MedlibError
@@ -21,13 +20,13 @@ from medlib.errors import MedlibError
 NOISE = 1e-6
 #: Plans in whole units are good enough at this relative gap, or the best found after so many seconds.
 GAP, PATIENCE = 0.005, 60.0
-#: Sizes, in columns, as measured by benchmarks/allocation.py: from MEDIUM on, moves of patients are solved faster by the interior
-#: point method; from LARGE on it is left without a basis, which takes longer to find than all the rest, and at a gap of LOOSE.
-MEDIUM, LARGE, LOOSE = 40_000, 400_000, 1e-4
+#: Sizes, in columns, as measured by benchmarks/allocation.py. From MEDIUM on, moves of patients are solved faster by the interior
+#: point method. From LARGE on it stops at a relative gap of LOOSE without a basis, which takes longer to find than all the rest:
+#: its duals prove a bound, and its moves above SUPPORT are what the plan proper then chooses from.
+MEDIUM, LARGE = 40_000, 400_000
+LOOSE, SUPPORT = 1e-3, 1e-2
 #: By so much, relative to its least amount, a part may be exceeded when the next is minimised.
 SLACK = 1e-7
-#: What may be named as `minimise`: parts of the objective, or all of them at their prices.
-COST = "cost"
 
 
 class Shipment(NamedTuple):
@@ -71,10 +70,12 @@ class Plan:
         Duals of every family of rows by name in its shape, and of rows by hand; 0 for a plan in whole units, which
         has none.
     stock : pandas.DataFrame
-        Drugs by scenario, site, resource and date: units used, kept to the next period, and wasted (expired or thrown
-        away, and lost on opening). No rows without drugs.
+        Drugs by scenario, site, resource and date: units used, those of them that were lost on opening, kept to the next
+        period, and wasted (expired or thrown away). No rows without drugs.
     posed : Problem
         The question it answers.
+    minimise : list of str
+        Parts of the objective, in the order in which they were minimised.
     """
 
     model: Model
@@ -88,6 +89,7 @@ class Plan:
     duals: dict[str, np.ndarray | float]
     stock: pd.DataFrame
     posed: Problem
+    minimise: list[str]
 
     @property
     def problem(self) -> BlockProblem:
@@ -101,7 +103,7 @@ class Plan:
 
     def solve_again(self) -> Plan:
         """Solve the PuLP problem as it is now, with all rules added by hand; this plan stays as it was."""
-        return read_plan(self.model)
+        return read_plan(self.model, self.minimise)
 
     @property
     def mean_short(self) -> np.ndarray:
@@ -246,25 +248,44 @@ def choose_method(model: Model, gap: float) -> dict[str, object]:
     posed, columns = model.posed, model.lp.column_count
     if any(family.integer for family in model.lp.columns.values()):
         return {"solver": "choose", "gapRel": gap, "timeLimit": PATIENCE}
-    if columns >= LARGE:
-        return {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": LOOSE, "apart": "resource"}
     patients = "relocated" in model.lp.columns and columns >= MEDIUM
-    return {"solver": "ipm" if len(posed.weights) > 1 or patients else "simplex", "apart": "resource"}
+    interior = len(posed.weights) > 1 or patients or columns >= LARGE
+    return {"solver": "ipm" if interior else "simplex", "apart": "resource"}
 
 
 def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = "", gap: float | None = None) -> Plan:
     """Solve a model, to which rules may have been added by hand, and read the plan; parameters as `solve`."""
     options = choose_method(model, GAP if gap is None else gap) | ({"solver": method} if method else {})
     order = [minimise] if isinstance(minimise, str) else list(minimise)
+    for part in order[:-1]:
+        model.limit(part, np.inf, "hold")
     for place, part in enumerate(order):
         model.set_objective(model.prices if part == COST else {part: 1.0})
-        _solve(model.lp, options)
+        if options["solver"] == "ipm" and model.lp.column_count >= LARGE:
+            _solve_large(model, options)
+        else:
+            _solve(model.lp, options)
         if place < len(order) - 1:
-            model.limit(part, model.lp.minimum + SLACK * max(1.0, abs(model.lp.minimum)))
-            if "run_crossover" not in options:
+            model.limit(part, model.lp.minimum + SLACK * max(1.0, abs(model.lp.minimum)), "hold")
+            if model.lp.column_count < LARGE and options["solver"] == "ipm":
                 # The simplex method starts from the last plan; the interior point method cannot.
-                options = options | ({"solver": "simplex"} if options["solver"] == "ipm" else {})
-    return _read(model)
+                options = options | {"solver": "simplex"}
+    plan = _read(model, order)
+    for part in order[:-1]:
+        model.limit(part, np.inf, "hold")
+    return plan
+
+
+def _solve_large(model: Model, options: dict[str, object]) -> None:
+    """Prove a bound, then find a plan among the moves that its solution makes; the gap between both is the plan's."""
+    lp, posed, most = model.lp, model.posed, model.move.high
+    lp.solve(BlockHiGHS(msg=False, threads=1, run_crossover="off", kkt_tolerance=LOOSE, **options))
+    bound = lp.prove_bound(reach=float(posed.need.max(axis=0).sum() + posed.capacity.sum() + posed.surge.sum()))
+    used = model.move.gather(model.move.value) > SUPPORT
+    model.move.update(high=np.where(used, most, 0.0), touched=False)
+    _solve(lp, options)
+    model.move.update(high=most, touched=False)
+    lp.gap = (lp.minimum - bound) / max(abs(lp.minimum), 1.0)
 
 
 def _solve(lp: BlockProblem, options: dict[str, object]) -> None:
@@ -283,11 +304,14 @@ def tell_conflict(lp: BlockProblem) -> str:
     names = lp.find_conflict()
     if not names:
         return "Shortage is always allowed, so look at limits and at the rules added by hand first."
+    # What somebody asked for comes first: limits and rules by hand, then the rows that describe the world.
+    families = tuple(f"{name}_" for name in lp.rows if not name.startswith(("limit", "hold")))
+    names.sort(key=lambda name: name.startswith(families))
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return f"These cannot hold together: {', '.join(names[:6])}{more}."
 
 
-def _read(model: Model) -> Plan:
+def _read(model: Model, order: list[str]) -> Plan:
     lp, posed = model.lp, model.posed
     short = np.maximum(model.short.value, 0.0)
     surge = np.zeros(posed.surge.shape)
@@ -298,7 +322,7 @@ def _read(model: Model) -> Plan:
     return Plan(model=model, status=lp.outcome, objective=lp.minimum, gap=lp.gap,
                 parts=parts.assign(cost=parts["amount"] * parts["price"]), shipments=_read_shipments(model), surge_units=surge,
                 short=np.where(short < NOISE, 0.0, short), duals=duals,
-                stock=_tabulate_stock(model), posed=posed)
+                stock=_tabulate_stock(model), posed=posed, minimise=order)
 
 
 def _read_shipments(model: Model) -> list[Shipment]:
@@ -317,7 +341,7 @@ def _read_shipments(model: Model) -> list[Shipment]:
 
 def _tabulate_stock(model: Model) -> pd.DataFrame:
     if not len(model.drugs):
-        return pd.DataFrame(columns=["scenario", "site", "resource", "date", "used", "kept", "wasted"])
+        return pd.DataFrame(columns=["scenario", "site", "resource", "date", "used", "of it lost", "kept", "wasted"])
     posed, rows = model.posed, model.lp.rows["stock"]
     used, kept = model.used.value, model.stock.value
     # What a row has to spare was thrown away; so is what a cohort still holds after its last usable period.
@@ -325,9 +349,9 @@ def _tabulate_stock(model: Model) -> pd.DataFrame:
     expired = np.zeros_like(kept)
     for cohort, end in enumerate(model.ends[:-1]):
         expired[:, :, :, cohort, end] = kept[:, :, :, cohort, end]
-    lost = used * read_share(model, "wastage")[model.drugs][:, None, None]
+    lost = used * posed.at.wastage[model.drugs][:, None, None]
     index = pd.MultiIndex.from_product([range(len(posed.weights)), posed.sites, [posed.names[drug] for drug in model.drugs],
                                         posed.dates], names=["scenario", "site", "resource", "date"])
-    sums = {"used": used, "kept": kept - expired, "wasted": spare + expired + lost}
+    sums = {"used": used, "of it lost": lost, "kept": kept - expired, "wasted": spare + expired}
     return pd.DataFrame({name: amounts.sum(axis=3).ravel() for name, amounts in sums.items()}, index=index).round(
         4).reset_index()

@@ -93,20 +93,9 @@ def pose_problem(sites: pd.DataFrame, resources: pd.DataFrame, links: pd.DataFra
         weights=weigh_levels(levels), capacity=spread(capacity, "capacity", ids, names, dates),
         surge=np.where(wait >= lead, spread(capacity, "surge", ids, names, dates), 0.0), surge_lead_days=lead[:, :, 0]
         if len(dates) else np.zeros(lead.shape[:2]), site_limits=limits, **({} if stock is None else {"stock": stock}),
-        **{field: more[name] for field, name in PARTS.items() if name in more and name != "stay"},
-        **({"stay": _complete_stay(more["stay"], resources)} if "stay" in more else {}))
+        **{field: more[name] for field, name in PARTS.items() if name in more})
     posed = _open_levels(posed) if len(posed.levels) else posed
     return _admit(posed, more) if "arrivals" in more else posed
-
-
-def _complete_stay(stay: pd.DataFrame, resources: pd.DataFrame) -> pd.DataFrame:
-    """A stay without a resource holds for every bed that has none of its own; without `occupies` it is spent there."""
-    stay = stay.reindex(columns=["resource", "occupies", "day", "survival"]).astype({"resource": object, "occupies": object})
-    beds = resources.loc[resources["kind"] == "bed", "resource"]
-    general, own = stay[stay["resource"].isna()].drop(columns="resource"), stay[stay["resource"].notna()]
-    parts = [own] + [general.assign(resource=bed) for bed in beds if bed not in set(own["resource"])]
-    stay = pd.concat(parts, ignore_index=True)
-    return stay.assign(occupies=stay["occupies"].fillna(stay["resource"]))
 
 
 def _open_levels(posed: Problem) -> Problem:

@@ -93,6 +93,67 @@ class Rules:
         return np.where(days < 0, 0.0, np.exp(-((np.maximum(days, 0.0) / scale) ** STAY_SHAPE)))
 
 
+class Positions:
+    """A problem's tables as arrays by position: joined by name once, so that a model needs no table.
+
+    Attributes
+    ----------
+    beds, units, drugs, movable : numpy.ndarray of int
+        Positions of the resources: beds; staff and equipment; drugs; all but drugs.
+    weight, occupancy, lot_size, wastage, overtime_share : numpy.ndarray
+        Shape (R,).
+    tiered, shifted : numpy.ndarray of bool
+        Shape (R,).
+    origin, destination : numpy.ndarray of int
+        Shape (L,): positions of the links' sites.
+    pairs : pandas.DataFrame
+        Their names.
+    sends, linked : numpy.ndarray of bool
+        Shape (I,): a link leads from the site; from or to it.
+    distance_km, lead_days, cost, moves_per_day : numpy.ndarray
+        Shape (L,); infinite where a link has no limit.
+    keep_share, release_per_day : numpy.ndarray
+        Shape (I,); release is infinite where there is no limit.
+    days : numpy.ndarray of int
+        Shape (T,): days since the first period.
+    survival : dict of (int, int) to numpy.ndarray
+        `Problem.survive` of every pair of beds.
+    """
+
+    def __init__(self, posed: Problem):
+        kind, names = posed.resources["kind"].to_numpy(), posed.names
+        self.beds, self.drugs = np.flatnonzero(kind == "bed"), np.flatnonzero(kind == "drug")
+        self.movable = np.flatnonzero(kind != "drug")
+        self.units = np.setdiff1d(self.movable, self.beds)
+        self.weight, self.occupancy = np.array([posed.shortage_weight[name] for name in names]), posed.occupancy
+        self.lot_size, self.wastage, self.overtime_share = (
+            _read(posed.resources, name, 0.0) for name in ("lot_size", "wastage", "overtime_share"))
+        self.tiered, self.shifted = (np.array([name in set(table["resource"]) for name in names], bool)
+                                     for table in (posed.tiers, posed.shifts))
+        sites = {site: number for number, site in enumerate(posed.sites)}
+        self.origin, self.destination = (np.array([sites[site] for site in posed.links[end]], int)
+                                         for end in ("origin", "destination"))
+        self.pairs = posed.links[["origin", "destination"]]
+        self.sends, self.linked = np.zeros(len(sites), bool), np.zeros(len(sites), bool)
+        self.sends[self.origin] = self.linked[self.origin] = self.linked[self.destination] = True
+        self.distance_km, self.lead_days, self.cost = (_read(posed.links, name, 0.0)
+                                                       for name in ("distance_km", "lead_days", "cost"))
+        self.moves_per_day = _read(posed.links, "moves_per_day", np.inf)
+        limits = posed.site_limits.reindex(posed.sites)
+        self.keep_share, self.release_per_day = _read(limits, "keep_share", 0.0), _read(limits, "release_per_day", np.inf)
+        self.days = (posed.dates - posed.dates[0]).days.to_numpy()
+        self.survival = {(entered, occupied): posed.survive(names[entered], names[occupied])
+                         for entered in self.beds for occupied in self.beds}
+
+
+def _read(frame: pd.DataFrame, column: str, absent: float) -> np.ndarray:
+    """A column as numbers, where it says nothing the number that stands for that."""
+    if column not in frame:
+        return np.full(len(frame), absent)
+    numbers = frame[column].to_numpy(float, na_value=np.nan)
+    return np.where(np.isnan(numbers), absent, numbers)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One allocation question. Axes: scenario (S), site (I), resource (R), period (T), always in the order of the names.
@@ -153,6 +214,7 @@ class Problem:
     orders: pd.DataFrame = field(default_factory=lambda: empty("orders"))
     shifts: pd.DataFrame = field(default_factory=lambda: empty("shifts"))
     tiers: pd.DataFrame = field(default_factory=lambda: empty("tiers"))
+    at: Positions = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         shape = (len(self.sites), len(self.resources), len(self.dates))
@@ -180,6 +242,7 @@ class Problem:
             if sum(share * self.shortage_weight[other] for other, share in needs.items()) > self.shortage_weight[name]:
                 raise MedlibError(f"Leaving {name!r} unused would count less than lacking what it requires; raise its "
                                   "shortage_weight to at least the weighted sum of what it requires.")
+        object.__setattr__(self, "at", Positions(self))
 
     @cached_property
     def names(self) -> list[str]:
@@ -223,6 +286,17 @@ class Problem:
                 short[:, :, resource] = np.maximum(need - usable, 0.0)
         return short
 
+    @cached_property
+    def courses(self) -> pd.DataFrame:
+        """The `stay` table, every bed named: rows without a resource hold for each bed that has none of its own, and where
+        `occupies` says nothing it is the same bed."""
+        stay = self.stay.reindex(columns=["resource", "occupies", "day", "survival"]).astype(
+            {"resource": object, "occupies": object})
+        general, own = stay[stay["resource"].isna()].drop(columns="resource"), stay[stay["resource"].notna()]
+        beds = [name for name, kind in self.kinds.items() if kind == "bed" and name not in set(own["resource"])]
+        stay = pd.concat([own, *(general.assign(resource=bed) for bed in beds)], ignore_index=True)
+        return stay.assign(occupies=stay["occupies"].fillna(stay["resource"]))
+
     def survive(self, entered: str, occupied: str) -> np.ndarray:
         """Shape (T, T): beds of one resource that a patient takes up in each period per patient who entered another in each.
 
@@ -230,9 +304,10 @@ class Problem:
         """
         days = (self.dates - self.dates[0]).days.to_numpy()
         since = days[:, None] - days
-        known = self.stay[(self.stay["resource"] == entered) & (self.stay["occupies"] == occupied)]
+        stay = self.courses
+        known = stay[(stay["resource"] == entered) & (stay["occupies"] == occupied)]
         if known.empty:
-            stated = (self.stay["resource"] == entered).any()
+            stated = (stay["resource"] == entered).any()
             return self.rules.survive(since) if entered == occupied and not stated else np.zeros(since.shape)
         course = known.set_index("day")["survival"].reindex(range(since.max() + 1), fill_value=0.0).to_numpy()
         return np.where(since < 0, 0.0, course[np.maximum(since, 0)])
@@ -287,7 +362,8 @@ def weigh_shortage(resources: pd.DataFrame) -> dict[str, float]:
     stated = resources.set_index("resource").get("shortage_weight", pd.Series(dtype=float))
     weights = {name: float(stated.get(name, np.nan)) for name in resources["resource"]}
     weights = {name: 1.0 if math.isnan(weight) else weight for name, weight in weights.items()}
-    for name, needs in list_requirements(resources).items():
+    requires = list_requirements(resources)
+    for name in reversed([resources["resource"].iloc[place] for place in sort_by_need(requires, resources["resource"].tolist())]):
         if math.isnan(float(stated.get(name, np.nan))):
-            weights[name] = max(1.0, sum(share * weights[other] for other, share in needs.items()))
+            weights[name] = max(1.0, sum(share * weights[other] for other, share in requires.get(name, {}).items()))
     return weights

@@ -13,25 +13,19 @@ if TYPE_CHECKING:
     from medlib.allocate.model import Model
 
 
-def read_share(model: Model, column: str) -> np.ndarray:
-    """Shape (R,): a column of the resources, 0 where it says nothing."""
-    return model.posed.resources.get(column, pd.Series(0.0, model.posed.resources.index)).fillna(0.0).to_numpy(float)
-
-
 def add_moves(model: Model) -> None:
     """Add moves of patients, staff and equipment, in whole lots where the resource says so."""
     posed, lp = model.posed, model.lp
     # A unit that would arrive after the last period helps nobody.
-    useful = np.isin(model.movable, model.beds)[:, None] | (model.arrival < len(posed.dates))[:, None, :]
+    bed = np.isin(model.movable, model.beds)
+    useful = bed[:, None] | (model.arrival < len(posed.dates))[:, None, :]
     axes = model.axes("link", model.movable)
     model.move = lp.add_columns("move", axes, integer=posed.rules.integer, where=useful)
-    model.bed_move = model.move.index[:, np.isin(model.movable, model.beds)]
-    model.unit_move = model.move.index[:, np.isin(model.movable, model.units)]
-    distance = posed.links["distance_km"].to_numpy()[:, None, None]
+    model.bed_move, model.unit_move = model.move.index[:, bed], model.move.index[:, ~bed]
     model.count("transfers", model.move)
-    model.count("distance_km", model.move, distance)
-    model.count("links", model.move, posed.links["cost"].to_numpy()[:, None, None])
-    size = read_share(model, "lot_size")[model.movable]
+    model.count("distance_km", model.move, posed.at.distance_km[:, None, None])
+    model.count("links", model.move, posed.at.cost[:, None, None])
+    size = posed.at.lot_size[model.movable]
     if size.any():
         where = useful & (size > 0)[:, None]
         lots = lp.add_columns("lots", axes, integer=True, where=where)
@@ -45,8 +39,7 @@ def add_shortage(model: Model) -> None:
     posed, lp = model.posed, model.lp
     everything = np.arange(len(posed.names))
     model.short = lp.add_columns("short", model.axes("scenario", everything))
-    weight = np.array([posed.shortage_weight[name] for name in posed.names])[:, None]
-    tiered = np.isin(posed.names, posed.tiers["resource"])[:, None]
+    weight, tiered = posed.at.weight[:, None], posed.at.tiered[:, None]
     chance = posed.weights[:, None, None, None]
     model.count("shortage", model.short, chance * np.where(tiered, 0.0, weight))
     if not tiered.any():
@@ -70,11 +63,12 @@ def add_surge(model: Model) -> None:
     posed, lp = model.posed, model.lp
     axes = model.axes("site", model.movable)
     model.surge = lp.add_columns("surge", axes, integer=posed.rules.integer, where=posed.surge[:, model.movable] > 0)
+    if not len(posed.levels):
+        model.count("surge", model.surge)
+        return
     keys = pd.MultiIndex.from_frame(posed.levels[["site", "resource"]])
     stepped = pd.MultiIndex.from_product([posed.sites, axes["resource"]]).isin(keys).reshape(len(posed.sites), -1, 1)
     model.count("surge", model.surge, np.where(stepped, 0.0, 1.0))
-    if not len(keys):
-        return
     levels = posed.levels.sort_values(["site", "resource", "level"], ignore_index=True)
     number = {name: levels[name].fillna(0.0).to_numpy(float)[:, None] if name in levels else np.zeros((len(levels), 1))
               for name in ("units", "lead_days", "cost", "setup_cost", "teardown_days")}
@@ -88,7 +82,7 @@ def add_surge(model: Model) -> None:
     rows.add(used.index)
     rows.add(opened.index, -np.broadcast_to(number["units"], opened.shape))
     site, resource = (pd.Index(labels).get_indexer(levels[name]) for name, labels in (
-        ("site", posed.sites), ("resource", model.surge.axes["resource"])))
+        ("site", posed.sites), ("resource", axes["resource"])))
     rows = lp.add_rows("surge", model.axes("site", model.movable), low=0.0, high=0.0, where=stepped & (model.surge.index >= 0))
     rows.add(model.surge.index)
     rows.add(used.index, -1.0, at=rows.index[site, resource])
@@ -130,18 +124,18 @@ def add_units(model: Model) -> None:
     rows.add(move, 1.0, at=rows.index[model.origin])
     place, arrival = np.arange(len(model.units))[None, :, None], np.minimum(model.arrival, periods - 1)[:, None, :]
     rows.add(move, -1.0, at=rows.index[model.destination[:, None, None], place, arrival])
-    at_once = np.where(model.arrival == np.arange(periods), 1, 0)[:, None, :] * np.ones((1, len(model.units), 1), int)
+    at_once = model.arrival == np.arange(periods)
     if at_once.any():
         # What arrives the same day is not sent on that day: nothing is in three places at once.
         where = np.zeros(model.present.shape, bool)
-        link, _, when = np.nonzero(at_once)
+        link, when = np.nonzero(at_once)
         where[model.destination[link], :, when] = True
-        where &= np.isin(np.arange(len(posed.sites)), model.origin)[:, None, None]
+        where &= posed.at.sends[:, None, None]
         rows = lp.add_rows("in_the_morning", axes, low=0.0, where=where)
         rows.add(model.present.index)
-        rows.add(np.where(at_once, move, -1), -1.0, at=rows.index[model.destination])
+        rows.add(np.where(at_once[:, None, :], move, -1), -1.0, at=rows.index[model.destination])
     model.overtime = None
-    share = read_share(model, "overtime_share")[model.units]
+    share = posed.at.overtime_share[model.units]
     if share.any():
         model.overtime = lp.add_columns("overtime", axes, where=(share > 0)[:, None])
         model.count("overtime", model.overtime)
@@ -153,7 +147,7 @@ def add_units(model: Model) -> None:
 def add_usable(model: Model) -> None:
     """Need that is met fits into what may be used."""
     posed, lp, needs = model.posed, model.lp, model.posed.needs
-    shifted = np.isin(model.movable, [posed.names.index(name) for name in posed.shifts["resource"].unique()])
+    shifted = posed.at.shifted[model.movable]
     model.usable = lp.add_rows("usable", model.axes("scenario", model.movable), where=~shifted[:, None])
     _add_need(model, model.usable, np.arange(len(model.movable)), np.ones(len(model.movable)))
     share = posed.occupancy[model.movable]
@@ -194,13 +188,21 @@ def _add_shifts(model: Model) -> None:
     rows = lp.add_rows("roster", model.axes("site", model.units), high=0.0)
     rows.add(roster.index, at=rows.index[:, unit])
     rows.add(model.present.index, -1.0)
-    first = [np.flatnonzero(resource == one)[0] for one in np.unique(resource)]
-    last = [np.flatnonzero(resource == one)[-1] for one in np.unique(resource)]
-    rest = lp.add_rows("rest", {"site": posed.sites, "resource": shifts["resource"].iloc[first], "date": posed.dates[1:]}, high=0.0)
-    if len(posed.dates) > 1:
+    several = [np.flatnonzero(resource == one) for one in np.unique(resource) if (resource == one).sum() > 1]
+    first, last = [rows[0] for rows in several], [rows[-1] for rows in several]
+    model.rested = unit[first]
+    # Whoever is there in either of two days works the last shift of the one or the first of the other.
+    model.rest = rest = lp.add_rows("rest", {"site": posed.sites, "resource": shifts["resource"].iloc[first],
+                                             "date": posed.dates[1:]})
+    if len(posed.dates) > 1 and several:
         rest.add(roster.index[:, last, :-1])
         rest.add(roster.index[:, first, 1:])
-        rest.add(model.present.index[:, unit[first], 1:], -1.0)
+        rest.add(model.present.index[:, model.rested, :-1], -1.0)
+        arrival = model.arrival[:, None, :]
+        comes = (arrival > 0) & (arrival < len(posed.dates))
+        number = np.arange(len(first))[None, :, None]
+        at = rest.index[model.destination[:, None, None], number, np.where(comes, arrival - 1, 0)]
+        rest.add(np.where(comes, model.unit_move[:, model.rested], -1), -1.0, at=at)
     scenario = {"scenario": range(len(posed.weights)), "site": posed.sites}
     model.staffed = lp.add_rows("staffed", {**scenario, **key, "date": posed.dates})
     model.shift_place, model.shift_share = place, shifts["share"].to_numpy(float)
@@ -209,7 +211,8 @@ def _add_shifts(model: Model) -> None:
     model.staffed.add(model.surge.index[:, place], -1.0)
     if model.overtime is not None:
         # Overtime lengthens the shift that needs it; it is shared by the day's shifts.
-        model.staffed.add(model.overtime.index[:, unit], -1.0 / len(shifts))
+        count = shifts.groupby("resource")["resource"].transform("size").to_numpy(float)
+        model.staffed.add(model.overtime.index[:, unit], np.broadcast_to(-1.0 / count[:, None], roster.shape))
 
 
 def fill_units(model: Model) -> None:
@@ -217,8 +220,7 @@ def fill_units(model: Model) -> None:
     posed, lp = model.posed, model.lp
     capacity = posed.capacity[:, model.units]
     lp.rows["present"].update(low=np.diff(capacity, axis=2, prepend=0.0), high=np.diff(capacity, axis=2, prepend=0.0))
-    keep = posed.site_limits.get("keep_share", pd.Series(dtype=float)).reindex(posed.sites).fillna(0.0).to_numpy(float)
-    model.present.update(low=keep[:, None, None] * capacity)
+    model.present.update(low=posed.at.keep_share[:, None, None] * capacity)
     model.surge.update(high=posed.surge[:, model.movable])
     bed = np.isin(model.movable, model.beds)[:, None]
     room = np.where(bed, posed.occupancy[model.movable][:, None] * posed.capacity[:, model.movable], 0.0)
@@ -226,6 +228,7 @@ def fill_units(model: Model) -> None:
     model.usable.update(high=room - need)
     if model.staffed is not None:
         model.staffed.update(high=-model.shift_share[:, None] * need[:, :, model.shift_place])
+        model.rest.update(high=np.maximum(np.diff(capacity[:, model.rested], axis=2), 0.0))
     if len(posed.tiers):
         first = ~model.tiers["resource"].duplicated().to_numpy()[:, None]
         share = np.where(first, 1.0, model.tiers["share"].to_numpy()[:, None])

@@ -78,5 +78,5 @@ def _tell_prices(plan: Plan) -> str:
 #: Rows that limit moves, in words.
 LIMITS = {"day_budget": "the number of transfers a day", "site_budget": "the number of transfers of a site a day",
           "release": "what stockpiles release a day", "transport": "the kilometres a day",
-          "limit_transfers": "the number of transfers in all", "arriving": "that only arriving patients can be sent",
+          "all_transfers": "the number of transfers in all", "limit_transfers": "the number of transfers in all", "arriving": "that only arriving patients can be sent",
           "there": "that only patients who are there can be sent"}
