@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, PathPatch
 from matplotlib.text import Text
 
 from medlib import plots
@@ -257,3 +257,16 @@ def test_the_frames_stay_as_they_were(draw, forecast, demand, moves, sites, expe
     fans(forecast, demand)
     for frame, copy in zip(frames, before):
         pd.testing.assert_frame_equal(frame, copy)
+
+
+def test_flows_show_every_amount_and_put_the_small_ones_together():
+    moves = pd.DataFrame([("A", "X", 6.0), ("A", "Y", 3.0), ("B", "X", 2.0), ("C", "Y", 1.0), ("A", "X", 1.0)],
+                         columns=["origin", "destination", "amount"])
+    ax = plots.plot_flows(moves, most=2)
+    assert {text.get_text() for text in ax.texts} == {"A 10", "B 2", "others 1", "X 9", "Y 4"}
+    bands = [patch for patch in ax.patches if isinstance(patch, PathPatch)]
+    # A band's height at its ends is its amount.
+    heights = sorted(round(band.get_path().vertices[0, 1] - band.get_path().vertices[7, 1], 6) for band in bands)
+    assert heights == [1.0, 2.0, 3.0, 7.0]
+    empty = plots.plot_flows(moves.iloc[:0])
+    assert [text.get_text() for text in empty.texts] == ["nothing moves"]

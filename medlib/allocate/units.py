@@ -82,7 +82,7 @@ def add_surge(model: Model) -> None:
     rows.add(used.index)
     rows.add(opened.index, -np.broadcast_to(number["units"], opened.shape))
     site, resource = (pd.Index(labels).get_indexer(levels[name]) for name, labels in (
-        ("site", posed.sites), ("resource", axes["resource"])))
+        ("site", posed.sites), ("resource", [posed.names[place] for place in model.movable])))
     rows = lp.add_rows("surge", model.axes("site", model.movable), low=0.0, high=0.0, where=stepped & (model.surge.index >= 0))
     rows.add(model.surge.index)
     rows.add(used.index, -1.0, at=rows.index[site, resource])
