@@ -242,13 +242,40 @@ class Rows(Family):
         return self.shape_up(self.problem.solution.row_dual[self.span])
 
 
-class Solution(NamedTuple):
-    """Values and duals of all columns and rows, by number."""
+class Solution:
+    """Values and duals of all columns and rows, by number; what nobody asks for before the next solve is not read."""
 
-    column_value: np.ndarray
-    column_dual: np.ndarray
-    row_value: np.ndarray
-    row_dual: np.ndarray
+    def __init__(self, pieces: list[Piece]):
+        self.pieces, self.parts = pieces, [piece.highs.getSolution() for piece in pieces]
+
+    def _gather(self, name: str, members: str) -> np.ndarray:
+        if len(self.pieces) == 1:
+            return np.array(getattr(self.parts[0], name))
+        places = [getattr(piece, members) for piece in self.pieces]
+        numbers = np.empty(sum(map(len, places)))
+        for part, place in zip(self.parts, places):
+            numbers[place] = getattr(part, name)
+        return numbers
+
+    @cached_property
+    def column_value(self) -> np.ndarray:
+        """Shape (columns,): the solution."""
+        return self._gather("col_value", "columns")
+
+    @cached_property
+    def column_dual(self) -> np.ndarray:
+        """Shape (columns,): reduced costs."""
+        return self._gather("col_dual", "columns")
+
+    @cached_property
+    def row_value(self) -> np.ndarray:
+        """Shape (rows,): sums of the rows' terms."""
+        return self._gather("row_value", "rows")
+
+    @cached_property
+    def row_dual(self) -> np.ndarray:
+        """Shape (rows,): duals."""
+        return self._gather("row_dual", "rows")
 
 
 class Piece(NamedTuple):
@@ -539,7 +566,7 @@ class BlockHiGHS(pulp.HiGHS):
 
     def findSolutionValues(self, lp: BlockProblem):
         """Read the solution in bulk, then give touched variables and rows by hand their share of it."""
-        lp.solution = _read(lp)
+        lp.solution = Solution(lp.live)
         infos = [piece.highs.getInfo() for piece in lp.live]
         words = [piece.highs.modelStatusToString(piece.highs.getModelStatus()) for piece in lp.live]
         worst = next((place for place, word in enumerate(words) if word != "Optimal"), 0)
@@ -548,8 +575,9 @@ class BlockHiGHS(pulp.HiGHS):
         lp.gap = max(info.mip_gap for info in infos) if integer else 0.0
         for variable in [*lp.touched.values(), *lp.hand.own]:
             column = lp.hand.number[variable.name]
-            variable.varValue, variable.dj = (float(numbers[column]) for numbers in lp.solution[:2])
-        for row, value, dual in zip(lp.hand.rows, lp.solution.row_value[lp.row_count:], lp.solution.row_dual[lp.row_count:]):
+            variable.varValue, variable.dj = float(lp.solution.column_value[column]), float(lp.solution.column_dual[column])
+        for number, row in enumerate(lp.hand.rows, lp.row_count):
+            value, dual = lp.solution.row_value[number], lp.solution.row_dual[number]
             row.pi, row.slack = float(dual), float(row.constant + value) * (-1.0 if row.sense == pulp.LpConstraintLE else 1.0)
         # PuLP translates HiGHS' status; its own reading, element by element, finds no elements.
         none = SimpleNamespace(col_value=[], col_dual=[], row_value=[], row_dual=[])
@@ -651,18 +679,3 @@ def _find(numbers: np.ndarray, members: np.ndarray | None) -> tuple[np.ndarray, 
     place = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
     there = members[place] == numbers
     return place[there].astype(np.int32), there
-
-
-def _read(lp: BlockProblem) -> Solution:
-    parts = [(piece, piece.highs.getSolution()) for piece in lp.live]
-    names = ("col_value", "col_dual", "row_value", "row_dual")
-    if len(parts) == 1:
-        return Solution(*(np.array(getattr(parts[0][1], name)) for name in names))
-    found = []
-    for name in names:
-        members = [piece.columns if name.startswith("col") else piece.rows for piece, _ in parts]
-        numbers = np.empty(sum(map(len, members)))
-        for (_, solution), places in zip(parts, members):
-            numbers[places] = getattr(solution, name)
-        found.append(numbers)
-    return Solution(*found)
