@@ -37,6 +37,8 @@ from medlib.errors import MedlibError
 #: Sum of (variable, coefficient) pairs: `from_list` in PuLP 4, the plain constructor in PuLP 3.3.
 add_up = getattr(pulp.LpAffineExpression, "from_list", pulp.LpAffineExpression)
 INFINITE = highspy.kHighsInf
+#: Up to so many elements it is quicker to write a number out than to broadcast it.
+SMALL = 10_000
 #: HiGHS' strategy that finds a conflict by solving programs, and takes out what is not needed for it.
 IRREDUCIBLE = int(highspy.IisStrategy.kIisStrategyFromLp) | int(highspy.IisStrategy.kIisStrategyIrreducible)
 
@@ -136,7 +138,7 @@ class Family:
         if np.isnan(values).any():
             raise MedlibError(f"Bounds and costs of {self.name} must be numbers; {np.isnan(values).sum()} of them are none.")
         if values.ndim == 0:
-            return np.full(self.size, values)
+            return np.full(self.size, values) if self.size < SMALL else np.broadcast_to(values, self.size)
         if values.shape == (self.size,):
             return values.copy()
         values = np.broadcast_to(values, self.shape)
@@ -593,13 +595,14 @@ def assemble(lp: BlockProblem, hand: _ByHand) -> sparse.csc_array:
     terms = [term for family in lp.rows.values() for term in family.terms]
     if len(hand.terms):
         terms.append((lp.row_count + hand.terms[:, 0].astype(np.int32), hand.terms[:, 1].astype(np.int32), hand.terms[:, 2]))
-    values = np.empty(sum(len(term[0]) for term in terms))
-    end = 0
-    for rows, _, coefficients in terms:
-        values[end:end + len(rows)] = coefficients
-        end += len(rows)
+    count, end = sum(len(term[0]) for term in terms), 0
+    # One piece of memory: touching many small ones for the first time would take longer than filling them.
+    room = np.empty(2 * count)
+    values, (rows, columns) = room[:count], np.split(room[count:].view(np.int32), 2)
+    for row, column, coefficients in terms:
+        span = slice(end, end := end + len(row))
+        rows[span], columns[span], values[span] = row, column, coefficients
     shape = (lp.row_count + len(hand.rows), lp.column_count + len(hand.own))
-    rows, columns = (np.concatenate([term[place] for term in terms] or [np.zeros(0, np.int32)]) for place in (0, 1))
     matrix = sparse.coo_array((values, (rows, columns)), shape)
     # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
     matrix.has_canonical_format = True

@@ -61,7 +61,7 @@ class Model:
     lp : medlib.blocks.BlockProblem
         Rules of one's own are added in PuLP's words: ``model.lp += model.lp.columns["move"][("A", "B"), "icu_bed",
         "2021-12-01"] <= 3, "one_ambulance"``.
-    parts : dict of str to list of (Columns, numpy.ndarray)
+    parts : dict of str to list of (Columns, float or numpy.ndarray)
         What the objective is made of: each part's amount is the sum of coefficients times columns.
     prices : dict of str to float
         Cost points of one unit of each part.
@@ -103,9 +103,9 @@ class Model:
         return {**ends, **names, "date": posed.dates}
 
     def count(self, part: str, columns: Columns, each=1.0) -> None:
-        """Let a part of the objective count each unit of these columns so much."""
+        """Let a part of the objective count each unit of these columns so much (anything that broadcasts to their shape)."""
         if np.any(each):
-            self.parts.setdefault(part, []).append((columns, columns.gather(each)))
+            self.parts.setdefault(part, []).append((columns, each))
 
     def set_objective(self, prices: dict[str, float]) -> None:
         """Minimise the parts at these prices; parts that are not named count nothing."""
@@ -137,13 +137,14 @@ class Model:
             row, terms = self.lp.add_rows(name, {}), self._list_terms(part)
             # A column may count in several parts, and comes into the row once.
             for family in {columns.name: columns for columns, _ in terms}.values():
-                each = sum(amount for columns, amount in terms if columns is family)
+                each = family.gather(sum(amount for columns, amount in terms if columns is family))
                 row.add(np.arange(family.span.start, family.span.stop, dtype=np.int32), each, at=row.index[None])
         self.lp.rows[name].update(high=most)
 
     def measure(self, part: str) -> float:
         """Amount of a part in the solution."""
-        return sum(float(self.lp.solution.column_value[columns.span] @ each) for columns, each in self._list_terms(part))
+        return sum(float(self.lp.solution.column_value[columns.span] @ columns.gather(each))
+                   for columns, each in self._list_terms(part))
 
     def update(self, posed: Problem) -> None:
         """Put other figures into the same model: demand, capacity, surge, arrivals; the next solve starts warm.
