@@ -267,6 +267,8 @@ INPUTS = ("sites", "resources", "demand", "capacity", "links", "inventory", "arr
           "stock", "orders", "shifts", "tiers")
 #: Those of them that a folder may leave out.
 OPTIONAL_INPUTS = INPUTS[4:]
+#: And those that say more than a report needs: `medlib allocate` reads them, and 01_collect writes them where a dataset has any.
+EXTRA_INPUTS = INPUTS[6:]
 #: What `find_failures` expects of rows that share a key.
 ONCE = "each combination once"
 
