@@ -403,7 +403,7 @@ class BlockProblem(pulp.LpProblem):
                 continue
             # The default strategy gives up on anything but a row that conflicts with itself.
             piece.highs.setOptionValue("iis_strategy", IRREDUCIBLE)
-            status, conflict = piece.highs.getIis()
+            _, conflict = piece.highs.getIis()
             names += [self._name_number(self.rows, self.hand.rows, number, piece.rows) for number in conflict.row_index_]
             names += [self._name_number(self.columns, self.hand.own, number, piece.columns) for number in conflict.col_index_]
         return names
@@ -444,7 +444,9 @@ class BlockProblem(pulp.LpProblem):
         for row in self.list_rows_by_hand():
             left = add_up([(variables[hand.number[variable.name]], value) for variable, value in row.items()])
             low, high = row.getLb(), row.getUb()
-            plain += (left == low if low == high else left <= high if low is None else left >= low), row.name
+            # Rows without a name of their own get one from PuLP, again.
+            plain.addConstraint(left == low if low == high else left <= high if low is None else left >= low,
+                                None if row.name.startswith("_") else row.name)
         return plain
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from medlib import sample
 from medlib.allocate import Plan, Problem, Rules, pose_problem, solve
-from medlib.calendar import extend, fit_grid
+from medlib.calendar import fit_grid
 from medlib.catalog import complete_deliveries
 from medlib.errors import MedlibError
 from medlib.intake import read_folder

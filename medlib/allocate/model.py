@@ -163,8 +163,8 @@ class Model:
         old = self.posed
         tables = ("resources", "links", "stay", "site_limits", "levels", "orders", "shifts", "tiers")
         same = {"sites": posed.sites == old.sites, "rules": posed.rules == old.rules,
-                "scenarios": np.array_equal(posed.weights, old.weights), "periods": len(posed.dates) == len(old.dates) and np.array_equal(
-                    (posed.dates - posed.dates[0]).days, self.days),
+                "scenarios": np.array_equal(posed.weights, old.weights),
+                "periods": np.array_equal(posed.at.days, self.days),
                 **{name: getattr(posed, name).equals(getattr(old, name)) for name in tables}}
         same["surge"] = same["periods"] and not (posed.surge[:, self.movable] > 0)[self.surge.index < 0].any()
         same["arrivals"] = np.array_equal(patients.limit_senders(posed), patients.limit_senders(old))

@@ -146,7 +146,7 @@ def add_units(model: Model) -> None:
 
 def add_usable(model: Model) -> None:
     """Need that is met fits into what may be used."""
-    posed, lp, needs = model.posed, model.lp, model.posed.needs
+    posed, lp = model.posed, model.lp
     shifted = posed.at.shifted[model.movable]
     model.usable = lp.add_rows("usable", model.axes("scenario", model.movable), where=~shifted[:, None])
     _add_need(model, model.usable, np.arange(len(model.movable)), np.ones(len(model.movable)))
@@ -163,8 +163,7 @@ def add_usable(model: Model) -> None:
 
 def _add_need(model: Model, rows, places: np.ndarray, share: np.ndarray) -> None:
     """Add to rows (scenario, site, place, date) the share of the need of the movable resource at each place."""
-    posed, lp, needs = model.posed, model.lp, model.posed.needs
-    relocated = lp.columns.get("relocated")
+    needs, relocated = model.posed.needs, model.lp.columns.get("relocated")
     beds = {bed: number for number, bed in enumerate(model.beds)}
     for number, place in enumerate(places):
         resource, at = model.movable[place], rows.index[:, :, number]

@@ -72,11 +72,13 @@ def _tell_prices(plan: Plan) -> str:
     best = prices.iloc[0]
     words = (f"One more {best['resource']} at {best['site']} throughout would change the objective most, by "
              f"{_write(best['saves'])} to first order") if best["saves"] > 1e-6 else "No unit more anywhere would help"
-    return words + (f"; of the limits, {LIMITS[max(named, key=named.get)]} binds most." if named else "; no limit on moves binds.")
+    return words + (f"; of the limits, {LIMITS[max(named, key=named.get)]} binds most." if named
+                    else "; no limit on moves binds.")
 
 
 #: Rows that limit moves, in words.
 LIMITS = {"day_budget": "the number of transfers a day", "site_budget": "the number of transfers of a site a day",
           "release": "what stockpiles release a day", "transport": "the kilometres a day",
-          "all_transfers": "the number of transfers in all", "limit_transfers": "the number of transfers in all", "arriving": "that only arriving patients can be sent",
+          "all_transfers": "the number of transfers in all", "limit_transfers": "the number of transfers in all",
+          "arriving": "that only arriving patients can be sent",
           "there": "that only patients who are there can be sent"}
