@@ -446,7 +446,7 @@ class BlockProblem(pulp.LpProblem):
             low, high = row.getLb(), row.getUb()
             # Rows without a name of their own get one from PuLP, again.
             plain.addConstraint(left == low if low == high else left <= high if low is None else left >= low,
-                                None if row.name.startswith("_") else row.name)
+                                None if (row.name or "_").startswith("_") else row.name)
         return plain
 
 
