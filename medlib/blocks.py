@@ -597,13 +597,11 @@ def assemble(lp: BlockProblem, hand: _ByHand) -> sparse.csc_array:
     terms = [term for family in lp.rows.values() for term in family.terms]
     if len(hand.terms):
         terms.append((lp.row_count + hand.terms[:, 0].astype(np.int32), hand.terms[:, 1].astype(np.int32), hand.terms[:, 2]))
-    count, end = sum(len(term[0]) for term in terms), 0
-    # One piece of memory: touching many small ones for the first time would take longer than filling them.
-    room = np.empty(2 * count)
-    values, (rows, columns) = room[:count], np.split(room[count:].view(np.int32), 2)
-    for row, column, coefficients in terms:
-        span = slice(end, end := end + len(row))
-        rows[span], columns[span], values[span] = row, column, coefficients
+    rows, columns = (np.concatenate([term[place] for term in terms] or [np.zeros(0, np.int32)]) for place in (0, 1))
+    values, end = np.empty(len(rows)), 0
+    for row, _, coefficients in terms:
+        values[end:end + len(row)] = coefficients
+        end += len(row)
     shape = (lp.row_count + len(hand.rows), lp.column_count + len(hand.own))
     matrix = sparse.coo_array((values, (rows, columns)), shape)
     # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
