@@ -37,6 +37,8 @@ from medlib.errors import MedlibError
 #: Sum of (variable, coefficient) pairs: `from_list` in PuLP 4, the plain constructor in PuLP 3.3.
 add_up = getattr(pulp.LpAffineExpression, "from_list", pulp.LpAffineExpression)
 INFINITE = highspy.kHighsInf
+#: Columns whose coefficients are put in order at a time.
+CHUNK = 100_000
 #: Up to so many elements it is quicker to write a number out than to broadcast it.
 SMALL = 10_000
 #: HiGHS' strategy that finds a conflict by solving programs, and takes out what is not needed for it.
@@ -593,20 +595,44 @@ class BlockHiGHS(pulp.HiGHS):
 
 
 def assemble(lp: BlockProblem, hand: _ByHand) -> sparse.csc_array:
-    """Bring all terms together to the matrix, shape (rows, columns)."""
-    terms = [term for family in lp.rows.values() for term in family.terms]
+    """Bring all terms together to the matrix, shape (rows, columns).
+
+    So many columns at a time: memory that is touched for the first time costs more than the work that is done in it, so the
+    steps in between share a little of it.
+    """
+    terms = [_sort_columns(*term) for family in lp.rows.values() for term in family.terms]
     if len(hand.terms):
-        terms.append((lp.row_count + hand.terms[:, 0].astype(np.int32), hand.terms[:, 1].astype(np.int32), hand.terms[:, 2]))
-    rows, columns = (np.concatenate([term[place] for term in terms] or [np.zeros(0, np.int32)]) for place in (0, 1))
-    values, end = np.empty(len(rows)), 0
-    for row, _, coefficients in terms:
-        values[end:end + len(row)] = coefficients
-        end += len(row)
-    shape = (lp.row_count + len(hand.rows), lp.column_count + len(hand.own))
-    matrix = sparse.coo_array((values, (rows, columns)), shape)
-    # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
-    matrix.has_canonical_format = True
-    return matrix.tocsc()
+        rows, columns = hand.terms[:, :2].astype(np.int32).T
+        terms.append(_sort_columns(lp.row_count + rows, columns, hand.terms[:, 2]))
+    height, width = lp.row_count + len(hand.rows), lp.column_count + len(hand.own)
+    count, end = sum(len(term[0]) for term in terms), 0
+    starts, indices, data = np.zeros(width + 1, np.int32), np.empty(count, np.int32), np.empty(count)
+    cuts = np.append(np.arange(0, width, CHUNK), width)
+    places = [np.searchsorted(columns, cuts).tolist() for _, columns, _ in terms]
+    for number, (first, last) in enumerate(zip(cuts[:-1].tolist(), cuts[1:].tolist())):
+        spans = [(term, slice(*place[number:number + 2])) for term, place in zip(terms, places)]
+        spans = [(term, span) for term, span in spans if span.start < span.stop]
+        rows, columns = (np.concatenate([np.zeros(0, np.int32), *(term[axis][span] for term, span in spans)]) for axis in (0, 1))
+        values, here = np.empty(len(rows)), 0
+        for term, span in spans:
+            values[here:(here := here + span.stop - span.start)] = term[2] if np.ndim(term[2]) == 0 else term[2][span]
+        columns -= first
+        part = sparse.coo_array((values, (rows, columns)), (height, last - first))
+        # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
+        part.has_canonical_format = True
+        part = part.tocsc()
+        indices[end:end + len(rows)], data[end:end + len(rows)] = part.indices, part.data
+        starts[first + 1:last + 1] = end + part.indptr[1:]
+        end += len(rows)
+    return sparse.csc_array((data, indices, starts), (height, width))
+
+
+def _sort_columns(rows: np.ndarray, columns: np.ndarray, values) -> tuple[np.ndarray, np.ndarray, np.ndarray | float]:
+    """A term in the order of its columns, as most terms are already."""
+    if (columns[1:] >= columns[:-1]).all():
+        return rows, columns, values
+    order = np.argsort(columns, kind="stable")
+    return rows[order], columns[order], values if np.ndim(values) == 0 else values[order]
 
 
 def _list_columns(lp: BlockProblem, hand: _ByHand) -> tuple[np.ndarray, ...]:

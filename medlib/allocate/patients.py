@@ -31,7 +31,7 @@ def add_patients(model: Model) -> None:
     for place, entered in enumerate(model.beds):
         for other, occupied in enumerate(model.beds):
             survival = posed.at.survival[entered, occupied]
-            when, since = np.nonzero(survival)
+            since, when = np.nonzero(survival.T)  # in the order of the columns
             rows.add(net.index[:, place, since], -survival[when, since], at=rows.index[:, other, when])
     if handover:
         rows.add(move, -1.0, at=rows.index[model.origin])
