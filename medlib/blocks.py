@@ -597,34 +597,42 @@ class BlockHiGHS(pulp.HiGHS):
 def assemble(lp: BlockProblem, hand: _ByHand) -> sparse.csc_array:
     """Bring all terms together to the matrix, shape (rows, columns).
 
-    So many columns at a time: memory that is touched for the first time costs more than the work that is done in it, so the
-    steps in between share a little of it.
+    In a large one so many columns at a time: memory that is touched for the first time costs more than the work that is done
+    in it, so the steps in between share a little of it.
     """
-    terms = [_sort_columns(*term) for family in lp.rows.values() for term in family.terms]
+    terms = [term for family in lp.rows.values() for term in family.terms]
     if len(hand.terms):
         rows, columns = hand.terms[:, :2].astype(np.int32).T
-        terms.append(_sort_columns(lp.row_count + rows, columns, hand.terms[:, 2]))
+        terms.append((lp.row_count + rows, columns, hand.terms[:, 2]))
     height, width = lp.row_count + len(hand.rows), lp.column_count + len(hand.own)
+    if width < 4 * CHUNK:
+        return _compress(terms, height, width)
+    terms = [_sort_columns(*term) for term in terms]
     count, end = sum(len(term[0]) for term in terms), 0
     starts, indices, data = np.zeros(width + 1, np.int32), np.empty(count, np.int32), np.empty(count)
     cuts = np.append(np.arange(0, width, CHUNK), width)
     places = [np.searchsorted(columns, cuts).tolist() for _, columns, _ in terms]
     for number, (first, last) in enumerate(zip(cuts[:-1].tolist(), cuts[1:].tolist())):
-        spans = [(term, slice(*place[number:number + 2])) for term, place in zip(terms, places)]
-        spans = [(term, span) for term, span in spans if span.start < span.stop]
-        rows, columns = (np.concatenate([np.zeros(0, np.int32), *(term[axis][span] for term, span in spans)]) for axis in (0, 1))
-        values, here = np.empty(len(rows)), 0
-        for term, span in spans:
-            values[here:(here := here + span.stop - span.start)] = term[2] if np.ndim(term[2]) == 0 else term[2][span]
-        columns -= first
-        part = sparse.coo_array((values, (rows, columns)), (height, last - first))
-        # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
-        part.has_canonical_format = True
-        part = part.tocsc()
-        indices[end:end + len(rows)], data[end:end + len(rows)] = part.indices, part.data
+        part = _compress([tuple(part[span] if np.ndim(part) else part for part in term) for term, place in zip(terms, places)
+                          if (span := slice(*place[number:number + 2])).start < span.stop], height, last - first, first)
+        indices[end:end + part.nnz], data[end:end + part.nnz] = part.indices, part.data
         starts[first + 1:last + 1] = end + part.indptr[1:]
-        end += len(rows)
+        end += part.nnz
     return sparse.csc_array((data, indices, starts), (height, width))
+
+
+def _compress(terms: list[tuple], height: int, width: int, first: int = 0) -> sparse.csc_array:
+    """The matrix of the terms' columns from the first on."""
+    rows, columns = (np.concatenate([np.zeros(0, np.int32), *(term[axis] for term in terms)]) for axis in (0, 1))
+    values, end = np.empty(len(rows)), 0
+    for row, _, coefficients in terms:
+        values[end:end + len(row)] = coefficients
+        end += len(row)
+    columns -= first
+    matrix = sparse.coo_array((values, (rows, columns)), (height, width))
+    # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
+    matrix.has_canonical_format = True
+    return matrix.tocsc()
 
 
 def _sort_columns(rows: np.ndarray, columns: np.ndarray, values) -> tuple[np.ndarray, np.ndarray, np.ndarray | float]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from medlib.blocks import INFINITE, BlockHiGHS, BlockProblem
+from medlib.blocks import INFINITE, BlockHiGHS, BlockProblem, assemble
 from medlib.errors import MedlibError
 
 FOUND = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -812,3 +812,19 @@ def test_duals_by_moving_one_side():
             assert (lp.minimum - least) / 0.125 == pytest.approx(slope, abs=1e-9)
             lp.rows[name].update(**{side: start})
     assert duals["need"].min() > 0 and duals["day"].min() < 0
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_a_large_matrix_is_the_same_whatever_is_put_in_order_at_a_time(chunk, monkeypatch):
+    lp = BlockProblem("large")
+    first = lp.add_columns("first", {"site": range(3), "day": range(4)}, where=np.arange(12).reshape(3, 4) % 5 > 0)
+    second = lp.add_columns("second", {"site": range(3)})
+    rows = lp.add_rows("sums", {"site": range(3)}, low=1.0)
+    rows.add(first.index[:, ::-1], np.arange(1.0, 13).reshape(3, 4), at=rows.index[:, None])  # not in the columns' order
+    rows.add(second.index, 2.5)
+    lp += first[0, 1] + 3 * second[2] >= 1, "by_hand"
+    lp.solve()
+    whole = assemble(lp, lp.hand).toarray()
+    monkeypatch.setattr("medlib.blocks.CHUNK", chunk)
+    assert (assemble(lp, lp.hand).toarray() == whole).all()
+    assert whole[0, first.index[0, 3]] == 1.0 and whole[2, second.index[2]] == 2.5 and whole[3, second.index[2]] == 3.0
