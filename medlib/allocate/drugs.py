@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from medlib.allocate.units import add_changed_need
 from medlib.errors import MedlibError
 
 if TYPE_CHECKING:
@@ -51,15 +52,10 @@ def add_drugs(model: Model) -> None:
     served = lp.add_rows("served", model.axes("scenario", model.drugs))
     wastage = posed.at.wastage[model.drugs]
     served.add(used.index, np.broadcast_to(1.0 - wastage[:, None, None], used.shape), at=served.index[:, :, :, None, :])
-    relocated = lp.columns.get("relocated")
     for number, resource in enumerate(model.drugs):
         at = served.index[:, :, number]
         served.add(model.short.index[:, :, resource], at=at)
-        for other in np.flatnonzero(posed.needs[:, resource]):
-            served.add(model.short.index[:, :, other], posed.needs[other, resource], at=at)
-        for column, bed in enumerate(model.beds):
-            if relocated is not None and posed.needs[bed, resource]:
-                served.add(relocated.index[:, column], -posed.needs[bed, resource], at=at)
+        add_changed_need(model, served, at, resource, -1.0)
 
 
 def _last_usable(model: Model, expires) -> int:

@@ -163,17 +163,21 @@ def add_usable(model: Model) -> None:
 
 def _add_need(model: Model, rows, places: np.ndarray, share: np.ndarray) -> None:
     """Add to rows (scenario, site, place, date) the share of the need of the movable resource at each place."""
-    needs, relocated = model.posed.needs, model.lp.columns.get("relocated")
-    beds = {bed: number for number, bed in enumerate(model.beds)}
     for number, place in enumerate(places):
         resource, at = model.movable[place], rows.index[:, :, number]
         rows.add(model.short.index[:, :, resource], -1.0, at=at)
-        for other in np.flatnonzero(needs[:, resource]):
-            rows.add(model.short.index[:, :, other], -share[number] * needs[other, resource], at=at)
-        for bed, column in beds.items():
-            direct = needs[bed, resource] + (bed == resource)
-            if relocated is not None and direct:
-                rows.add(relocated.index[:, column], share[number] * direct, at=at)
+        add_changed_need(model, rows, at, resource, share[number])
+
+
+def add_changed_need(model: Model, rows, at: np.ndarray, resource: int, share: float) -> None:
+    """Add to rows (scenario, site, date) the share of what moved patients and unmet needs change in a resource's need."""
+    needs, relocated = model.posed.needs, model.lp.columns.get("relocated")
+    for other in np.flatnonzero(needs[:, resource]):
+        rows.add(model.short.index[:, :, other], -share * needs[other, resource], at=at)
+    for column, bed in enumerate(model.beds):
+        direct = needs[bed, resource] + (bed == resource)
+        if relocated is not None and direct:
+            rows.add(relocated.index[:, column], share * direct, at=at)
 
 
 def _add_shifts(model: Model) -> None:
