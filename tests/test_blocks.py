@@ -7,8 +7,11 @@ import pulp
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from medlib.blocks import INFINITE, BlockHiGHS, BlockProblem, assemble
+from medlib.blocks import INFINITE, BlockHiGHS, BlockProblem
+from medlib.blocks.hand import ByHand
+from medlib.blocks.matrix import _lay_out, assemble
 from medlib.errors import MedlibError
 
 FOUND = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -769,9 +772,9 @@ def test_the_materialised_problem_is_written_and_read(lp, tmp_path_factory):
 def test_duals_lie_under_what_moving_a_side_does(lp, apart):
     # The minimum is convex in the sides: a dual's slope lies under it both ways, kinks and all.
     lp.solve(apart=apart)
-    least = lp.minimum
-    for family in lp.rows.values():
-        for number, slope in enumerate(family.dual[family.index >= 0].tolist()):
+    least, duals = lp.minimum, [(family, family.dual[family.index >= 0].tolist()) for family in lp.rows.values()]
+    for family, slopes in duals:
+        for number, slope in enumerate(slopes):
             if number % 3:
                 continue
             for step in (0.25, -0.25):
@@ -814,8 +817,86 @@ def test_duals_by_moving_one_side():
     assert duals["need"].min() > 0 and duals["day"].min() < 0
 
 
+@pytest.mark.parametrize("apart", [None, "site"])
+def test_ranging_says_how_far_a_dual_holds(apart):
+    lp = buy(need=(4.25, 6.5))
+    day = lp.add_rows("day", {"day": DAYS}, high=[8.0, 2.0, 9.0])
+    if apart is None:
+        day.add(lp.columns["bought"].index, at=day.index)
+    lp.solve(apart=apart)
+    need = lp.rows["need"]
+    found, start, days = need.to_frame(ranging=True), need.low, day.to_frame(ranging=True)
+    assert found["dual"].tolist() == need.dual.tolist() and found.index.tolist() == SITES
+    for place, row in enumerate(found.itertuples()):
+        assert row.bound_from < row.low < row.bound_to
+        for bound in (row.bound_from + 0.01, row.bound_to - 0.01):
+            need.update(low=np.where(np.arange(2) == place, bound, start))
+            lp.solve(apart=apart)
+            assert need.dual[place] == pytest.approx(row.dual)
+        need.update(low=start)
+    assert days["bound_from"].isna().tolist() == [apart is not None, apart is not None, True]  # where nothing binds
+
+
+def test_ranging_of_costs():
+    lp = buy(need=(4.25, 6.5))
+    lp.solve()
+    bought = lp.columns["bought"]
+    found = bought.to_frame(ranging=True)
+    for label, row in found.iterrows():
+        for cost in (row["cost_from"] + 0.01, row["cost_to"] - 0.01):
+            if np.isfinite(cost):
+                at = (bought.to_frame().index == label).reshape(bought.shape)
+                bought.update(cost=np.where(at, cost, PRICES))
+                lp.solve()
+                assert np.allclose(bought.value.ravel(), found["value"])
+    bought.update(cost=PRICES)
+    assert found.loc[("A", 1), "cost_to"] == 2.0 and found.loc[("B", 3), "cost_from"] == 4.0
+
+
+def test_whole_units_have_no_ranging():
+    lp = buy(need=(4.25, 6.5), integer=True)
+    lp.solve()
+    refuse("vertex", lambda: lp.rows["need"].to_frame(ranging=True))
+
+
+def draw_terms(data, lp):
+    """Families of columns, some with holes, and rows whose terms are views, picked elements, and both broadcast."""
+    sites, days, words = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4)), range(2)
+    for number in range(data.draw(st.integers(1, 3))):
+        holes = data.draw(st.sampled_from([(), (1, 2, days), (sites, 2, days)]))
+        where = data.draw(arrays(bool, holes)) if holes else None
+        lp.add_columns(f"x{number}", {"site": range(sites), "word": words, "day": range(days)}, where=where)
+    for number, (name, x) in enumerate(lp.columns.items()):
+        holes = data.draw(st.sampled_from([(), (sites, 1)]))
+        rows = lp.add_rows(name, {"scenario": words, "site": range(sites), "day": range(days)}, high=1.0,
+                           where=data.draw(arrays(bool, holes)) if holes else None)
+        number = data.draw(arrays(float, data.draw(st.sampled_from([(), (days,), (sites, 1), (sites, days)])),
+                                  elements=st.integers(-2, 2).map(float)))
+        rows.add(x.index[:, data.draw(st.integers(0, 1))], number)
+        if data.draw(st.booleans()):
+            rows = lp.add_rows(f"sum_{name}", {"site": range(sites), "day": range(days)}, low=0.0)
+            other = data.draw(st.sampled_from(list(lp.columns.values())))
+            columns = data.draw(st.sampled_from([other.index, other.index[:, ::-1], other.index[:, :, data.draw(
+                st.permutations(range(days)))]]))
+            rows.add(columns[:, :1, None, :], np.tri(days), at=rows.index[:, None, :, None])
+            rows.add(columns[:, 1], at=rows.index[::-1])
+
+
+@given(st.data(), st.sampled_from([1, 3, 10]), st.sampled_from([1, 7, 100]))
+def test_what_repeats_and_what_is_sorted_make_one_matrix(data, chunk, cached):
+    lp = BlockProblem("large")
+    draw_terms(data, lp)
+    hand = ByHand(lp)
+    sorted_whole = assemble(lp, hand).toarray()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"FEW": -1, "CHUNK": chunk, "CACHED": cached}.items():
+            patch.setattr(f"medlib.blocks.matrix.{name}", value)
+        laid_out = assemble(lp, hand)
+    assert (laid_out.toarray() == sorted_whole).all() and laid_out.nnz == np.count_nonzero(laid_out.data)
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 5])
-def test_a_large_matrix_is_the_same_whatever_is_put_in_order_at_a_time(chunk, monkeypatch):
+def test_a_large_matrix_is_the_same_whatever_is_sorted_at_a_time(chunk, monkeypatch):
     lp = BlockProblem("large")
     first = lp.add_columns("first", {"site": range(3), "day": range(4)}, where=np.arange(12).reshape(3, 4) % 5 > 0)
     second = lp.add_columns("second", {"site": range(3)})
@@ -825,6 +906,19 @@ def test_a_large_matrix_is_the_same_whatever_is_put_in_order_at_a_time(chunk, mo
     lp += first[0, 1] + 3 * second[2] >= 1, "by_hand"
     lp.solve()
     whole = assemble(lp, lp.hand).toarray()
-    monkeypatch.setattr("medlib.blocks.CHUNK", chunk)
+    monkeypatch.setattr("medlib.blocks.matrix.FEW", -1)
+    monkeypatch.setattr("medlib.blocks.matrix.CHUNK", chunk)
     assert (assemble(lp, lp.hand).toarray() == whole).all()
     assert whole[0, first.index[0, 3]] == 1.0 and whole[2, second.index[2]] == 2.5 and whole[3, second.index[2]] == 3.0
+
+
+def test_families_that_repeat_are_laid_out():
+    lp = BlockProblem("network")
+    axes = {"site": range(5), "day": range(3)}
+    x = lp.add_columns("x", {"site": range(5), "kind": "ab", "day": range(3)}, where=np.arange(6).reshape(1, 2, 3) != 2)
+    rows = lp.add_rows("all", axes)
+    rows.add(x.index, at=rows.index[:, None])
+    lp.add_rows("later", axes).add(x.index[:, 1, None, :], np.tri(3), at=lp.rows["later"].index[:, :, None])
+    terms = [term for family in lp.rows.values() for term in family.terms]
+    layouts, loose = _lay_out([x], terms)
+    assert layouts[x].size == 5 * (5 + 6) == assemble(lp, ByHand(lp)).nnz and not loose

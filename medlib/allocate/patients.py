@@ -30,9 +30,8 @@ def add_patients(model: Model) -> None:
     rows.add(relocated.index)
     for place, entered in enumerate(model.beds):
         for other, occupied in enumerate(model.beds):
-            survival = posed.at.survival[entered, occupied]
-            since, when = np.nonzero(survival.T)  # in the order of the columns
-            rows.add(net.index[:, place, since], -survival[when, since], at=rows.index[:, other, when])
+            survival = posed.at.survival[entered, occupied]  # of (t, u)
+            rows.add(net.index[:, place, None, :], -survival, at=rows.index[:, other, :, None])
     if handover:
         rows.add(move, -1.0, at=rows.index[model.origin])
     limited = limit_senders(posed)[:, model.beds]

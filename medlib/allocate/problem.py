@@ -123,8 +123,8 @@ class Positions:
     def __init__(self, posed: Problem):
         kind, names = posed.resources["kind"].to_numpy(), posed.names
         self.beds, self.drugs = np.flatnonzero(kind == "bed"), np.flatnonzero(kind == "drug")
-        self.movable = np.flatnonzero(kind != "drug")
-        self.units = np.setdiff1d(self.movable, self.beds)
+        self.units = np.flatnonzero((kind != "bed") & (kind != "drug"))
+        self.movable = np.concatenate([self.beds, self.units])
         self.weight, self.occupancy = np.array([posed.shortage_weight[name] for name in names]), posed.occupancy
         self.lot_size, self.wastage, self.overtime_share = (
             _read(posed.resources, name, 0.0) for name in ("lot_size", "wastage", "overtime_share"))

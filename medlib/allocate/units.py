@@ -17,11 +17,11 @@ def add_moves(model: Model) -> None:
     """Add moves of patients, staff and equipment, in whole lots where the resource says so."""
     posed, lp = model.posed, model.lp
     # A unit that would arrive after the last period helps nobody.
-    bed = np.isin(model.movable, model.beds)
-    useful = bed[:, None] | (model.arrival < len(posed.dates))[:, None, :]
+    beds = len(model.beds)
+    useful = (np.arange(len(model.movable)) < beds)[:, None] | (model.arrival < len(posed.dates))[:, None, :]
     axes = model.axes("link", model.movable)
     model.move = lp.add_columns("move", axes, integer=posed.rules.integer, where=useful)
-    model.bed_move, model.unit_move = model.move.index[:, bed], model.move.index[:, ~bed]
+    model.bed_move, model.unit_move = model.move.index[:, :beds], model.move.index[:, beds:]
     model.count("transfers", model.move)
     model.count("distance_km", model.move, posed.at.distance_km[:, None, None])
     model.count("links", model.move, posed.at.cost[:, None, None])
@@ -152,7 +152,7 @@ def add_usable(model: Model) -> None:
     _add_need(model, model.usable, np.arange(len(model.movable)), np.ones(len(model.movable)))
     share = posed.occupancy[model.movable]
     model.usable.add(model.surge.index, -np.broadcast_to(share[:, None], model.surge.shape))
-    at = model.usable.index[:, :, np.isin(model.movable, model.units)]
+    at = model.usable.index[:, :, len(model.beds):]
     model.usable.add(model.present.index, -1.0, at=at)
     if model.overtime is not None:
         model.usable.add(model.overtime.index, -1.0, at=at)
@@ -185,7 +185,8 @@ def _add_shifts(model: Model) -> None:
     posed, lp = model.posed, model.lp
     shifts = posed.shifts
     resource = np.array([posed.names.index(name) for name in shifts["resource"]])
-    unit, place = np.searchsorted(model.units, resource), np.searchsorted(model.movable, resource)
+    unit = np.searchsorted(model.units, resource)
+    place = len(model.beds) + unit
     key = {"shift": pd.MultiIndex.from_frame(shifts[["resource", "shift"]])}
     roster = lp.add_columns("roster", {"site": posed.sites, **key, "date": posed.dates})
     rows = lp.add_rows("roster", model.axes("site", model.units), high=0.0)
@@ -225,8 +226,8 @@ def fill_units(model: Model) -> None:
     lp.rows["present"].update(low=np.diff(capacity, axis=2, prepend=0.0), high=np.diff(capacity, axis=2, prepend=0.0))
     model.present.update(low=posed.at.keep_share[:, None, None] * capacity)
     model.surge.update(high=posed.surge[:, model.movable])
-    bed = np.isin(model.movable, model.beds)[:, None]
-    room = np.where(bed, posed.occupancy[model.movable][:, None] * posed.capacity[:, model.movable], 0.0)
+    bed = np.arange(len(model.movable)) < len(model.beds)
+    room = np.where(bed[:, None], posed.occupancy[model.movable][:, None] * posed.capacity[:, model.movable], 0.0)
     need = posed.need[:, :, model.movable]
     model.usable.update(high=room - need)
     if model.staffed is not None:
