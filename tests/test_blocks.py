@@ -882,17 +882,20 @@ def draw_terms(data, lp):
             rows.add(columns[:, 1], at=rows.index[::-1])
 
 
-@given(st.data(), st.sampled_from([1, 3, 10]), st.sampled_from([1, 7, 100]))
-def test_what_repeats_and_what_is_sorted_make_one_matrix(data, chunk, cached):
+@given(st.data(), st.sampled_from([-1, 1000]), st.sampled_from([1, 3, 100]), st.sampled_from([1, 7, 100]))
+def test_the_matrix_is_the_sum_of_its_terms(data, few, chunk, cached):
     lp = BlockProblem("large")
     draw_terms(data, lp)
-    hand = ByHand(lp)
-    sorted_whole = assemble(lp, hand).toarray()
+    expected = np.zeros((lp.row_count, lp.column_count))
+    for family in lp.rows.values():
+        for rows, columns, values in (np.broadcast_arrays(*term) for term in family.terms):
+            there = (rows >= 0) & (columns >= 0)
+            np.add.at(expected, (rows[there], columns[there]), values[there])
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"FEW": -1, "CHUNK": chunk, "CACHED": cached}.items():
+        for name, value in {"FEW": few, "CHUNK": chunk, "CACHED": cached}.items():
             patch.setattr(f"medlib.blocks.matrix.{name}", value)
-        laid_out = assemble(lp, hand)
-    assert (laid_out.toarray() == sorted_whole).all() and laid_out.nnz == np.count_nonzero(laid_out.data)
+        matrix = assemble(lp, ByHand(lp))
+    assert (matrix.toarray() == expected).all() and matrix.nnz == np.count_nonzero(matrix.data)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5])

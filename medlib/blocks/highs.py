@@ -118,6 +118,7 @@ class BlockHiGHS(pulp.HiGHS):
 
     def _hand_over(self, lp: BlockProblem, hand: ByHand) -> list[Piece]:
         low, high, cost, integer = list_columns(lp, hand)
+        integer = integer if self.mip else np.zeros_like(integer)
         row_low, row_high = list_rows(lp, hand)
         matrix, pieces = assemble(lp, hand), []
         for columns, rows in split(lp, matrix, self.apart):
@@ -130,7 +131,7 @@ class BlockHiGHS(pulp.HiGHS):
             status = highs.passModel(
                 part.shape[1], part.shape[0], part.nnz, int(highspy.MatrixFormat.kColwise), int(highspy.ObjSense.kMinimize), 0.0,
                 cost[pick], low[pick], high[pick], row_low[pick_row], row_high[pick_row], part.indptr, part.indices, part.data,
-                integer[pick] * np.int32(self.mip))
+                integer[pick])
             if status == highspy.HighsStatus.kError:
                 raise MedlibError("HiGHS refused the model: a bound or coefficient is not a number, a lower bound lies above its "
                                   "upper bound's range, or a column comes twice into one row.")

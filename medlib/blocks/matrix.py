@@ -172,10 +172,12 @@ def _list_runs(source: np.ndarray, target: np.ndarray) -> list[tuple[slice, slic
 
 def list_term(term: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, columns and coefficients of a term, shape (coefficients,) each; without what is not there or 0."""
-    there = (term[0] >= 0) & (term[1] >= 0) & (term[2] != 0)
-    parts = [part.ravel() for part in term[:2]] if there.all() else [part[there] for part in term[:2]]
-    values = term[2] if any(term[2].strides) else term[2][(0,) * term[2].ndim]
-    return *parts, values[there] if values.ndim else np.broadcast_to(values, len(parts[0]))
+    rows, columns, values = term
+    values = values if any(values.strides) else values[(0,) * values.ndim]
+    if rows.min() < 0 or columns.min() < 0 or not values.all():
+        there = (rows >= 0) & (columns >= 0) & (values != 0)
+        rows, columns, values = rows[there], columns[there], values[there] if values.ndim else values
+    return rows.ravel(), columns.ravel(), values.ravel() if values.ndim else np.broadcast_to(values, rows.size)
 
 
 def _sort_in(loose: list[tuple], height: int, first: int, last: int, starts: np.ndarray, indices: np.ndarray, data: np.ndarray,
@@ -215,8 +217,11 @@ def list_columns(lp: BlockProblem, hand: ByHand) -> tuple[np.ndarray, ...]:
     own = np.zeros(len(hand.own))
     low, high = (np.concatenate([*(round_in(family)[side] for family in lp.columns.values()), own]) for side in (0, 1))
     cost = np.concatenate([*(family.cost for family in lp.columns.values()), own])
-    integer = np.concatenate([*(np.broadcast_to(np.int32(family.integer), family.size) for family in lp.columns.values()),
-                              np.array([variable.cat == "Integer" for variable in hand.own], np.int32)])
+    integer = np.zeros(len(cost), np.int32)
+    for family in lp.columns.values():
+        if family.integer:
+            integer[family.span] = 1
+    integer[lp.column_count:] = [variable.cat == "Integer" for variable in hand.own]
     low[hand.columns], high[hand.columns] = hand.bounds[:, 0], hand.bounds[:, 1]
     for column, value in hand.cost.items():
         cost[column] += value
