@@ -156,6 +156,20 @@ def export(dataset: Annotated[str, typer.Argument(help="A name from `medlib data
     print(f"{folder}: " + ", ".join(f"{name} {len(table):,} rows" for name, table in tables.items()))
 
 
+@app.command("export-hub")
+def export_hub(data: Annotated[Path, typer.Argument(help="Folder of hub data; see medlib.forecast.hub.")],
+               folder: Annotated[Path, typer.Argument(help="Where the forecasts go, a file a reference date.")],
+               first: Annotated[str, typer.Option(help="First reference date, a Saturday, YYYY-MM-DD.")],
+               last: Annotated[str, typer.Option(help="Last reference date; left out: the first.")] = "",
+               team: Annotated[str, typer.Option(help="Team and model, as the hub writes them in file names.")] = "medlib-combination") -> None:
+    """Forecast weekly influenza admissions by US state in the format of CDC's FluSight hub."""
+    from medlib.forecast.hub import forecast_hub, list_references, read_hub_folder
+    forecasts, _ = forecast_hub(read_hub_folder(data), list_references(first, last or first))
+    for reference, rows in forecasts.groupby("reference_date"):
+        _write_text(folder / f"{reference}-{team}.csv", rows.to_csv(index=False))
+        print(folder / f"{reference}-{team}.csv")
+
+
 @app.command()
 def datasets() -> None:
     """List the datasets."""

@@ -76,6 +76,11 @@ def widen(demand: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(dates)
 
 
+def fill_start(wide: pd.DataFrame) -> pd.DataFrame:
+    """Give a series its first report before it began, or zero where it has none yet."""
+    return wide.bfill().fillna(0.0)
+
+
 def find_implausible(reported: pd.DataFrame) -> pd.DataFrame:
     """Mark reports far above anything the series reported lately.
 
@@ -105,12 +110,12 @@ def find_implausible(reported: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(marked, index=reported.index, columns=reported.columns)
 
 
-def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period: str,
-                  resources: list[str] | None = None) -> tuple[pd.DataFrame, np.ndarray]:
+def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period: str, resources: list[str] | None = None,
+                  sizes: np.ndarray | None = None, trends: bool = False, season: bool = True) -> tuple[pd.DataFrame, np.ndarray]:
     """Features that describe each series at an origin and the period to be forecast.
 
-    Levels are divided by the series' mean of the last year plus one unit and drawn to the fourth root, which evens out
-    both the spread of small counts and the growth of large ones.
+    Levels are divided by the series' size and drawn to the fourth root, which evens out both the spread of small counts
+    and the growth of large ones.
 
     Parameters
     ----------
@@ -125,6 +130,12 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
     resources : list of str, optional
         Resources in the order of their codes, -1 for others; by default those of `wide`. A model that was learned from
         other data needs the order it was learned in.
+    sizes : numpy.ndarray, optional
+        Shape (series,): population served, say. Left out: the series' mean of the last year plus one unit.
+    trends : bool
+        Describe what the last periods did by slope and bend, and how far they are from their highest and lowest.
+    season : bool
+        Tell the time of the year that is forecast.
 
     Returns
     -------
@@ -143,8 +154,7 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
     if origins.min() < lags[-1]:
         raise MedlibError(f"The features look {lags[-1]} periods back from each origin; got only {origins.min()} before the "
                           "earliest. Give a longer history.")
-    year = {"D": 365, "M": 12}.get(period[0], 52)
-    scale = wide.rolling(year, min_periods=1).mean().to_numpy()[origins] + 1.0
+    scale = measure_scale(wide, period, sizes)[origins]
     level = shrink(values[origins], scale)
     past = {lag: level - shrink(values[origins - lag], scale) for lag in lags}
     names = wide.columns.get_level_values("resource")
@@ -155,6 +165,8 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
     base = {"level": level, "log_scale": size, **{f"change_{lag}": change for lag, change in past.items()},
             **{f"common_change_{lag}": change for lag, change in common.items()},
             "resource": np.broadcast_to(resource_codes.astype(float), level.shape)}
+    if trends:
+        base |= _describe_trends(wide, origins, scale, same_resource / same_resource.sum(axis=0))
     season = 7 if period == "D" else 1
     blocks = []
     for ahead in range(1, horizon + 1):
@@ -164,11 +176,44 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
         block = base | {"ahead": np.full_like(level, ahead), "same_day": shrink(values[same_day], scale) - level,
                         "weekday": np.repeat((dates[origins].day_of_week.to_numpy() + ahead)[:, None] % season,
                                              level.shape[1], axis=1),
-                        "winter": np.repeat(np.cos(day_of_year.to_numpy())[:, None], level.shape[1], axis=1)}
+                        "winter": np.repeat(np.cos(day_of_year.to_numpy())[:, None], level.shape[1], axis=1),
+                        "spring": np.repeat(np.sin(day_of_year.to_numpy())[:, None], level.shape[1], axis=1)}
+        if not season:
+            del block["winter"]
+        if not (season and trends):
+            del block["spring"]
         blocks.append(np.stack([np.asarray(column, float) for column in block.values()], axis=-1))
     stacked = np.stack(blocks, axis=1).reshape(-1, len(block))
     repeated = np.repeat(scale[:, None, :], horizon, axis=1).reshape(-1)
     return pd.DataFrame(stacked, columns=list(block)), repeated
+
+
+def measure_scale(wide: pd.DataFrame, period: str, sizes: np.ndarray | None = None) -> np.ndarray:
+    """Shape (periods, series): sizes, or where there are none the mean of the last year up to each period plus one unit."""
+    if sizes is not None:
+        return np.broadcast_to(np.asarray(sizes, float), wide.shape)
+    return wide.rolling({"D": 365, "M": 12}.get(period[0], 52), min_periods=1).mean().to_numpy() + 1.0
+
+
+def _describe_trends(wide: pd.DataFrame, origins: np.ndarray, scale: np.ndarray, mean_of_resource: np.ndarray) -> dict[str, np.ndarray]:
+    """Slope and bend of the last periods, of each series and of its resource; distance from the highest and the lowest of a season."""
+    values, found = wide.to_numpy(), {}
+    level = shrink(values[origins], scale)
+    found["common_level"] = level @ mean_of_resource
+    found["above_common"] = level - found["common_level"]
+    for count, degree in ((3, 1), (5, 1), (5, 2)):
+        past = np.stack([shrink(values[origins - back], scale) for back in range(count - 1, -1, -1)])
+        # Least squares through the last values, seen from the last: its error, its slope, its bend.
+        fit = np.linalg.pinv(np.vander(np.arange(1.0 - count, 1.0), degree + 1, increasing=True))
+        error, slope, *bend = np.tensordot(fit, past, 1)
+        found |= {f"fit_{count}_{degree}": error - level, f"slope_{count}_{degree}": slope}
+        if bend:
+            found |= {f"bend_{count}": bend[0], f"common_slope_{count}": slope @ mean_of_resource,
+                      f"common_bend_{count}": bend[0] @ mean_of_resource}
+    seen = wide.rolling(20, min_periods=1)
+    found["below_highest"] = level - shrink(seen.max().to_numpy()[origins], scale)
+    found["above_lowest"] = level - shrink(seen.min().to_numpy()[origins], scale)
+    return found
 
 
 def shrink(values: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ def summarise_scores(forecasts: pd.DataFrame, demand: pd.DataFrame, baseline: st
     paired = pair_forecasts(forecasts, demand)
     if paired.empty:
         raise MedlibError("No forecast has a reported outcome to be scored against; forecast earlier dates or give later demand.")
-    rows = [{"model": model, "resource": resource, **_score_group(group)}
+    rows = [{"model": model, "resource": resource, **score_pairs(group)}
             for (model, resource), group in paired.groupby(["model", "resource"])]
     scores = pd.DataFrame(rows)
     base = scores[scores["model"] == baseline].set_index("resource")["wis"]
@@ -111,7 +111,8 @@ def summarise_scores(forecasts: pd.DataFrame, demand: pd.DataFrame, baseline: st
     return scores.round(4)
 
 
-def _score_group(group: pd.DataFrame) -> dict[str, float]:
+def score_pairs(group: pd.DataFrame) -> dict[str, float]:
+    """Mean scores of forecasts beside what happened, as from `pair_forecasts`: wis, pinball, coverage, rmse, mae, forecasts."""
     observed, levels = group["observed"].to_numpy(), [name for name in group.columns if name != "observed"]
     return {
         "wis": score_intervals(observed, group[levels].to_numpy(), np.array(levels, float)).mean(),

@@ -359,3 +359,24 @@ def test_a_drug_is_delivered_on_the_days_listed_only(tmp_path):
     # What stays in place between two reports is still there every day.
     others = there[there["resource"] != drug]
     assert others.groupby(["site", "resource"]).size().eq(len(days)).all() and (others["capacity"] > 0).all()
+
+
+def test_births_are_whole_and_days_that_do_not_exist_are_left_out():
+    tables, _ = load_dataset("births_us")
+    demand = check_frame(tables["demand"], "demand_collected")
+    assert len(demand) == CATALOG["births_us"].rows == 7305 * 51 and infer_period(demand["date"]) == "D"
+    assert not demand.duplicated(["date", "site"]).any()
+    day = demand[(demand["date"] == "1969-03-01") & (demand["site"] == "AL")]
+    assert 100 < day["demand"].item() < 300  # without the six of 29 February 1969
+
+
+def test_prescriptions_are_monthly_in_84_groups():
+    tables, _ = load_dataset("drugs_australia")
+    demand = check_frame(tables["demand"], "demand_collected")
+    assert len(demand) == CATALOG["drugs_australia"].rows and infer_period(demand["date"]) == "MS"
+    assert demand["resource"].nunique() == 84 and str(demand["date"].max().date()) == "2008-06-01"
+
+
+def test_demand_alone_is_not_allocated():
+    with pytest.raises(MedlibError, match="no capacity to allocate; it serves forecasts"):
+        locate_dataset("births_us")

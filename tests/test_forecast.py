@@ -7,12 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medlib.errors import MedlibError
-from medlib.forecast import (LEVELS, RandomForest, SeasonalNaive, choose_as_of, choose_origins, list_forecasters, roll_forecasts)
+from medlib.forecast import (LEVELS, Combination, GradientBoosting, RandomForest, SeasonalNaive, choose_as_of, choose_origins,
+                             list_forecasters, roll_forecasts)
+from medlib.forecast.recurrent import RecurrentNetwork
 from medlib.schema import check_frame
 from medlib.score import summarise_scores
 
 START = pd.Timestamp("2023-01-02")  # a Monday
-MAKERS = {"seasonal_naive": SeasonalNaive, "random_forest": lambda horizon: RandomForest(horizon, trees=10, rows=3000)}
+MAKERS = {"seasonal_naive": SeasonalNaive, "random_forest": lambda horizon: RandomForest(horizon, trees=10, rows=3000),
+          "gradient_boosting": lambda horizon: GradientBoosting(horizon, rounds=5, rows=1000),
+          "recurrent_network": lambda horizon: RecurrentNetwork(horizon, nets=2, epochs=6, more_epochs=2, hidden=8, examples=1000)}
+MAKERS["combination"] = lambda horizon: Combination([MAKERS["random_forest"](horizon), MAKERS["recurrent_network"](horizon)])
 both = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
@@ -214,7 +219,7 @@ def test_a_forest_says_how_much_history_it_needs(freq, needed):
     dates = pd.DatetimeIndex(demand["date"].unique())
     MAKERS["random_forest"](7).fit(demand).predict(dates[-1], 7)
     short = demand[demand["date"] <= dates[-2]]
-    refuse(f"^A random forest needs at least {needed} periods of history for a horizon of 7; got {needed - 1}",
+    refuse(f"^The forecaster random_forest needs at least {needed} periods of history for a horizon of 7; got {needed - 1}",
            lambda: MAKERS["random_forest"](7).fit(short))
     assert list(list_forecasters(demand, 7)) == ["seasonal_naive", "random_forest"]
     assert list(list_forecasters(short, 7)) == ["seasonal_naive"]
@@ -232,14 +237,17 @@ def test_too_short_a_history_observed_later_is_refused_too():
 def test_both_beat_a_flat_guess_on_a_weekly_cycle():
     demand = make_demand(150)
     as_ofs = [day(number) for number in (122, 129, 136, 142)]
-    rolled = [roll_forecasts(lambda: make(7), demand, as_ofs, 7, learn_every=4) for make in MAKERS.values()]
+    makers = {name: MAKERS[name] for name in ("seasonal_naive", "random_forest")} | {
+        "gradient_boosting": GradientBoosting, "recurrent_network": lambda horizon: RecurrentNetwork(horizon, nets=1, epochs=60)}
+    rolled = [roll_forecasts(lambda: make(7), demand, as_ofs, 7, learn_every=4) for make in makers.values()]
     flat = rolled[0].assign(model="flat")
     for (as_of, site, resource), rows in flat.groupby(["as_of", "site", "resource"]):
         past = demand[(demand["date"] <= as_of) & (demand["site"] == site) & (demand["resource"] == resource)]
         flat.loc[rows.index, "demand"] = np.quantile(past["demand"], rows["quantile"])
     scores = summarise_scores(pd.concat([*rolled, flat]), demand, baseline="flat")
     relative = scores.pivot(index="resource", columns="model", values="relative_wis")
-    assert (relative.loc["bed", list(MAKERS)] < 0.6).all()
+    assert (relative.loc["bed", ["seasonal_naive", "random_forest", "gradient_boosting"]] < 0.6).all()
+    assert relative.loc["bed", "recurrent_network"] < 0.95  # four hundred examples are few for a network
     # Counts of eight a day are mostly noise, in which only a forecaster that averages can do better than flat.
     assert relative.loc["icu_bed", "random_forest"] < 0.95
     covered = scores.pivot(index="resource", columns="model", values="coverage_95")
@@ -266,7 +274,7 @@ def test_the_same_seed_gives_the_same_forecast_and_another_gives_another():
 
 def test_fewer_rows_than_there_are_are_drawn():
     forecaster = RandomForest(5, trees=3, rows=400, seed=1).fit(make_demand(90))
-    assert forecaster.forest.estimators_[0].tree_.n_node_samples[0] <= 400
+    assert forecaster.model.estimators_[0].tree_.n_node_samples[0] <= 400
     assert len(wide(forecaster.predict(day(89), 5))) == 15
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from medlib import sample
 from medlib.catalog.germany import GERMAN_STATES, ICU_GERMANY
+from medlib.catalog.packaged import BIRTHS_US, DRUGS_AUSTRALIA
 from medlib.catalog.source import CACHE, Dataset, fetch
 from medlib.catalog.texas import TX_ICU
 from medlib.errors import MedlibError
@@ -27,7 +28,7 @@ CATALOG: dict[str, Dataset] = {entry.name: entry for entry in (
         where="20 made-up hospitals in 4 regions", span="2023-01-01 to 2025-12-31, daily", rows=87_623, licence="MIT",
         attribution="Made by medlib.sample; synthetic, no real patients or hospitals.", load=_load_sample, synthetic=True,
         notes="Synthetic. The places lie in the open Atlantic on purpose. Gaps, double entries and slips were put in."),
-    ICU_GERMANY, TX_ICU)}
+    ICU_GERMANY, TX_ICU, BIRTHS_US, DRUGS_AUSTRALIA)}
 
 
 def load_dataset(dataset: str, seed: int = 1) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
@@ -67,7 +68,7 @@ def load_dataset(dataset: str, seed: int = 1) -> tuple[dict[str, pd.DataFrame], 
 
 
 def locate_dataset(dataset: str) -> str:
-    """Make sure that a dataset can be loaded: download it, or check the folder; returns its name or the folder's path.
+    """Make sure that a dataset can be loaded and allocated: download it, or check the folder; returns its name or the folder's path.
 
     Raises
     ------
@@ -75,6 +76,10 @@ def locate_dataset(dataset: str) -> str:
         As `load_dataset`.
     """
     if dataset in CATALOG:
+        if CATALOG[dataset].demand_only:
+            raise MedlibError(f"Dataset {dataset!r} has demand but no capacity to allocate; it serves forecasts "
+                              f"(benchmarks/forecast.py). Choose one of "
+                              f"{', '.join(name for name, entry in CATALOG.items() if not entry.demand_only)}.")
         if CATALOG[dataset].url:
             fetch(CATALOG[dataset])
         return dataset

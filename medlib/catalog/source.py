@@ -38,6 +38,8 @@ class Dataset:
         Of the download.
     synthetic : bool
         Made up, not observed.
+    demand_only : bool
+        There is no capacity: it serves forecasts, not allocation.
     notes : str
         What a reader must know about these data.
     """
@@ -57,6 +59,7 @@ class Dataset:
     mirror: str = ""
     size_mb: float = 0.0
     synthetic: bool = False
+    demand_only: bool = False
     notes: str = ""
 
 

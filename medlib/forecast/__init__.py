@@ -1,0 +1,14 @@
+"""Demand forecasters with one interface, and their rolling-origin evaluation.
+
+A forecaster learns in `fit(history)`, takes later reports in `observe(history)` without learning anew, and answers
+`predict(as_of, horizon)` with quantiles. It refuses an as-of date earlier than what it learned from.
+"""
+
+from medlib.forecast.base import LEVELS, Forecaster
+from medlib.forecast.combined import Combination
+from medlib.forecast.naive import SeasonalNaive
+from medlib.forecast.rolling import FORECASTERS, choose_as_of, choose_origins, list_forecasters, roll_forecasts
+from medlib.forecast.trees import GradientBoosting, RandomForest
+
+__all__ = ["FORECASTERS", "LEVELS", "Combination", "Forecaster", "GradientBoosting", "RandomForest", "SeasonalNaive",
+           "choose_as_of", "choose_origins", "list_forecasters", "roll_forecasts"]

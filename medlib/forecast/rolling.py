@@ -1,0 +1,128 @@
+"""Which forecasters a history is long enough for, and their rolling-origin evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from medlib.calendar import extend, infer_period
+from medlib.errors import MedlibError
+from medlib.forecast.base import Forecaster
+from medlib.forecast.combined import Combination
+from medlib.forecast.naive import SeasonalNaive
+from medlib.forecast.trees import GradientBoosting, RandomForest
+from medlib.prepare import list_lags, widen
+
+
+#: All forecasters, the quick ones first.
+FORECASTERS = ("seasonal_naive", "random_forest", "gradient_boosting", "recurrent_network", "combination")
+
+
+def list_forecasters(history: pd.DataFrame, horizon: int, trees: int = 100, seed: int = 1,
+                     names: Sequence[str] = (SeasonalNaive.name, RandomForest.name)) -> dict[str, Callable]:
+    """Makers of those of the named forecasters that this history is long enough for.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `FORECASTERS`.
+    """
+    if unknown := set(names) - set(FORECASTERS):
+        raise MedlibError(f"There is no forecaster {sorted(unknown)[0]!r}; there are {', '.join(FORECASTERS)}.")
+    makers = {
+        "seasonal_naive": lambda: SeasonalNaive(horizon),
+        "random_forest": lambda: RandomForest(horizon, trees=trees, seed=seed),
+        "gradient_boosting": lambda: GradientBoosting(horizon, seed=seed),
+        "recurrent_network": lambda: _make_network(horizon, seed),
+        "combination": lambda: Combination([makers["random_forest"](), makers["recurrent_network"]()])}
+    periods = widen(history).index
+    enough = len(periods) >= list_lags(infer_period(periods))[-1] + horizon + 21
+    return {name: makers[name] for name in names if enough or name == SeasonalNaive.name}
+
+
+def _make_network(horizon: int, seed: int) -> Forecaster:
+    # Torch takes seconds to import.
+    from medlib.forecast.recurrent import RecurrentNetwork
+    return RecurrentNetwork(horizon, seed=seed)
+
+
+def choose_origins(history: pd.DataFrame, horizon: int, count: int) -> list[pd.Timestamp]:
+    """As-of dates whose horizons follow one another and end with the history, oldest first.
+
+    Only dates with enough history for a random forest, or, where there are none, for the seasonal-naive forecaster.
+    """
+    dates = widen(history).index
+    positions = [len(dates) - 1 - (number + 1) * horizon for number in reversed(range(count))]
+    enough = list_lags(infer_period(dates))[-1] + horizon + 20
+    chosen = [position for position in positions if position >= enough] or [
+        position for position in positions if position >= horizon]
+    return [dates[position] for position in chosen]
+
+
+def roll_forecasts(maker: Callable[[], Forecaster], demand: pd.DataFrame, as_ofs: Iterable[pd.Timestamp], horizon: int,
+                   learn_every: int = 1) -> pd.DataFrame:
+    """Forecast as of each date, with nothing later in sight.
+
+    Parameters
+    ----------
+    maker : callable
+        Returns a fresh forecaster.
+    demand : pandas.DataFrame
+        The `demand` table; each forecaster is handed only rows up to its as-of date.
+    as_ofs : iterable of pandas.Timestamp
+        In ascending order.
+    horizon : int
+        Periods ahead.
+    learn_every : int
+        Fit anew at every so-manieth date; between, later reports are observed without learning.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Forecasts of all dates, one below the other.
+    """
+    frames = []
+    for number, as_of in enumerate(as_ofs):
+        known = demand[demand["date"] <= as_of]
+        if number % learn_every == 0:
+            forecaster = maker().fit(known)
+        frames.append(forecaster.observe(known).predict(as_of, horizon))
+    return pd.concat(frames, ignore_index=True)
+
+
+def choose_as_of(demand: pd.DataFrame, as_of: str, horizon: int) -> pd.Timestamp:
+    """Return the period that a forecast is made as of.
+
+    Parameters
+    ----------
+    demand : pandas.DataFrame
+        The `demand` table.
+    as_of : str
+        A date YYYY-MM-DD; the period that begins on it or last before it is taken. Empty: the last period after which a
+        whole horizon is known.
+    horizon : int
+        Periods ahead.
+
+    Raises
+    ------
+    MedlibError
+        The date is no date, or leaves too little history or lies after the data.
+    """
+    dates = widen(demand).index
+    least = max(horizon, 14)
+    if len(dates) <= least:
+        raise MedlibError(f"A horizon of {horizon} needs at least {least + 1} periods of demand; got {len(dates)}.")
+    if not as_of:
+        return dates[max(least, len(dates) - 1 - horizon)]
+    try:
+        wanted = pd.Timestamp(as_of)
+    except ValueError:
+        raise MedlibError(f"as_of must be a date YYYY-MM-DD; got {as_of!r}.") from None
+    position = int(dates.searchsorted(wanted, side="right")) - 1
+    # The last period covers the days up to the next one.
+    if position < least or wanted >= extend(dates[-1], infer_period(dates), 1)[0]:
+        raise MedlibError(f"as_of must lie from {dates[least].date()} to {dates[-1].date()} for these data and a horizon of "
+                          f"{horizon}; got {as_of}.")
+    return dates[position]
