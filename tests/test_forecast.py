@@ -300,3 +300,105 @@ def test_the_as_of_date_is_the_period_at_hand():
         refuse("^as_of must lie from 2023-04-10 to 2023-10-02", lambda: choose_as_of(demand, wrong, 5))
     refuse("^as_of must be a date YYYY-MM-DD; got 'soon'", lambda: choose_as_of(demand, "soon", 5))
     refuse("^A horizon of 5 needs at least 15 periods of demand; got 14", lambda: choose_as_of(make_demand(14), "", 5))
+
+
+# --- Other series that teach, sizes, and histories that teach in part ---------------------------------------------------
+
+def make_waves(weeks, seed, level=40.0, start=START):
+    random, when = np.random.default_rng(seed), np.arange(weeks)
+    return tidy({(site, "bed"): random.poisson(level * size * (1.2 + np.sin(when / 7 + phase))) for site, size, phase in
+                 (("A", 1.0, 0.0), ("B", 3.0, 0.5), ("C", 0.5, 1.0))}, "W-MON", start)
+
+
+POOLED = {"forest": lambda **more: RandomForest(4, trees=20, rows=6000, trends=True, **more),
+          "network": lambda **more: RecurrentNetwork(4, nets=1, epochs=10, hidden=16, **more)}
+pooled = pytest.mark.parametrize("make", POOLED.values(), ids=POOLED)
+
+
+def find_width(forecast):
+    quantiles = wide(forecast)
+    return (quantiles[0.75] - quantiles[0.25]).mean()
+
+
+@pooled
+def test_analogues_of_another_size_teach_changes_of_the_own_size(make):
+    own = make_waves(100, 1)
+    earlier = make_waves(300, 2, level=4000.0, start=START - pd.Timedelta(weeks=320))
+    alone = make(sizes={"A": 1.0, "B": 3.0, "C": 0.5}).fit(own).predict(own["date"].max(), 4)
+    taught = make(sizes={"A": 1.0, "B": 3.0, "C": 0.5}, analogues=earlier).fit(own).predict(own["date"].max(), 4)
+    assert not np.allclose(alone["demand"], taught["demand"])
+    assert 0.4 < find_width(taught) / find_width(alone) < 2.0
+
+
+@pooled
+def test_analogues_after_the_as_of_date_are_not_seen(make):
+    own, sizes = make_waves(80, 1), {"A": 1.0, "B": 3.0, "C": 0.5}
+    other = make_waves(160, 2, level=5.0)
+    nonsense = other.assign(demand=other["demand"].where(other["date"] <= own["date"].max(), 1e6))
+    one, two = (make(sizes=sizes, analogues=table).fit(own).predict(own["date"].max(), 4) for table in (other, nonsense))
+    pd.testing.assert_frame_equal(one, two)
+
+
+@pooled
+def test_what_does_not_teach_is_not_learned(make):
+    own = make_waves(100, 1)
+    strange = own["date"].between(own["date"].min() + pd.Timedelta(weeks=20), own["date"].min() + pd.Timedelta(weeks=30))
+    wild = own.assign(demand=own["demand"].where(~strange, own["demand"] * 5))
+    learned, left = (make().fit(table).predict(own["date"].max(), 4) for table in (wild, wild.assign(learn=~strange)))
+    assert not np.allclose(learned["demand"], left["demand"])
+
+
+def test_a_network_learns_on_from_where_it_is():
+    own = make_waves(100, 1)
+    network = POOLED["network"]().fit(own[own["date"] <= own["date"].max() - pd.Timedelta(weeks=10)])
+    before = [parameter.clone() for parameter in network.nets[0].parameters()]
+    network.fit(own)
+    assert len(network.nets) == 1
+    assert any((one != other).any() for one, other in zip(before, network.nets[0].parameters()))
+
+
+def test_a_site_without_size_is_refused():
+    refuse("^Every site needs a size above 0; 'B' has none", lambda: POOLED["forest"](sizes={"A": 1.0, "C": 2.0}).fit(make_waves(80, 1)))
+
+
+@pytest.mark.parametrize("levels", [(), (0.5, 0.5), (0.0, 0.5), (0.9, 0.1)])
+def test_levels_ascend_within_0_and_1(levels):
+    refuse("^Quantile levels must ascend within 0 and 1", lambda: SeasonalNaive(3, levels=levels))
+
+
+def test_a_combination_is_the_mean_of_its_members():
+    own = make_waves(80, 1)
+    members = [SeasonalNaive(4), POOLED["forest"](levels=LEVELS)]
+    both = Combination([SeasonalNaive(4), POOLED["forest"](levels=LEVELS)]).fit(own).predict(own["date"].max(), 4)
+    parts = [member.fit(own).predict(own["date"].max(), 4)["demand"] for member in members]
+    assert both["demand"].to_numpy() == pytest.approx(np.mean(parts, axis=0))
+    refuse("^A combination needs", lambda: Combination([SeasonalNaive(4), SeasonalNaive(5)]))
+
+
+# --- Histories that are not as they should be --------------------------------------------------------------------------
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_bad_histories_are_refused_in_a_sentence(make):
+    demand = make_demand(100)
+    nothing = demand.assign(demand=np.nan)
+    refuse("^The demand table has no value to learn from", lambda: make(5).fit(nothing))
+    negative = demand.assign(demand=demand["demand"].where(demand.index != 7, -1.0))
+    refuse("^Demand must be at least 0; ", lambda: make(5).fit(negative))
+    double = pd.concat([demand, demand.iloc[[3]]])
+    refuse("^A site has one value a period; ", lambda: make(5).fit(double))
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_odd_series_get_a_forecast_all_the_same(make):
+    days = 120
+    values = np.random.default_rng(0).poisson(20, days).astype(float)
+    gap = values.copy()
+    gap[60:90] = np.nan  # a month without reports
+    demand = tidy({("A", "bed"): values, ("gap", "bed"): gap, ("zero", "bed"): np.zeros(days),
+                   ("once", "bed"): np.where(np.arange(days) == 100, 5.0, np.nan)})
+    demand = pd.concat([demand, pd.DataFrame({"date": pd.date_range(START, periods=days), "site": "never", "resource": "bed",
+                                              "demand": np.nan})], ignore_index=True)
+    quantiles = wide(make(5).fit(demand).predict(day(days - 1), 5))
+    assert set(quantiles.index.get_level_values("site")) == {"A", "gap", "zero", "once", "never"}
+    assert np.isfinite(quantiles.to_numpy()).all() and (quantiles.to_numpy() >= 0).all()
+    assert quantiles.loc[(slice(None), ["zero", "never"]), 0.5].max() < 1.5

@@ -116,13 +116,13 @@ def check_history(history: pd.DataFrame) -> None:
         raise MedlibError("The demand table has no value to learn from.")
     if (values < 0).any():
         row = history[values < 0].iloc[0]
-        raise MedlibError(f"Demand must be at least 0; {row['site']} has {row['demand']:g} {row['resource']} on {row['date']:%Y-%m-%d}. "
-                          "Clean the table first (medlib.prepare.clean_demand).")
+        raise MedlibError(f"Demand must be at least 0; {row['site']} has {row['demand']:g} {row['resource']} on {row['date']:%Y-%m-%d}; "
+                          "clean the table first (medlib.prepare.clean_demand).")
     keys = ["date", "site", "resource"]
     if (double := history.duplicated(keys)).any():
         row = history[double].iloc[0]
-        raise MedlibError(f"A site has one value a period; {row['site']} has two of {row['resource']} on {row['date']:%Y-%m-%d}. "
-                          "Clean the table first (medlib.prepare.clean_demand).")
+        raise MedlibError(f"A site has one value a period; {row['site']} has two of {row['resource']} on {row['date']:%Y-%m-%d}; "
+                          "clean the table first (medlib.prepare.clean_demand).")
 
 
 def list_teaching(history: pd.DataFrame, wide: pd.DataFrame) -> np.ndarray:

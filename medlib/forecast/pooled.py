@@ -34,8 +34,20 @@ class PooledForecaster(Forecaster):
         self.sizes, self.analogues, self.seed = sizes, analogues, seed
 
     def measure_sizes(self, wide: pd.DataFrame) -> np.ndarray | None:
-        """Shape (series,): sizes of the series' sites."""
-        return None if self.sizes is None else wide.columns.get_level_values("site").map(self.sizes).to_numpy(float)
+        """Shape (series,): sizes of the series' sites.
+
+        Raises
+        ------
+        MedlibError
+            A site has no size, or none above 0.
+        """
+        if self.sizes is None:
+            return None
+        sites = wide.columns.get_level_values("site")
+        sizes = sites.map(dict(self.sizes)).to_numpy(float)
+        if not (sizes > 0).all():
+            raise MedlibError(f"Every site needs a size above 0; {sites[~(sizes > 0)][0]!r} has none.")
+        return sizes
 
     def demand_history(self, look_back: int) -> None:
         """Refuse a history that is too short to learn from: at least 21 origins, or one where analogues teach the rest."""
