@@ -167,21 +167,18 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
             "resource": np.broadcast_to(resource_codes.astype(float), level.shape)}
     if trends:
         base |= _describe_trends(wide, origins, scale, same_resource / same_resource.sum(axis=0))
-    season = 7 if period == "D" else 1
+    days = 7 if period == "D" else 1
     blocks = []
     for ahead in range(1, horizon + 1):
         # The last known value of the same weekday as the target's.
-        same_day = origins - (-ahead % season)
+        same_day = origins - (-ahead % days)
         day_of_year = 2 * np.pi * (dates[origins] + pd.tseries.frequencies.to_offset(period) * ahead).day_of_year / 365.25
         block = base | {"ahead": np.full_like(level, ahead), "same_day": shrink(values[same_day], scale) - level,
-                        "weekday": np.repeat((dates[origins].day_of_week.to_numpy() + ahead)[:, None] % season,
-                                             level.shape[1], axis=1),
-                        "winter": np.repeat(np.cos(day_of_year.to_numpy())[:, None], level.shape[1], axis=1),
-                        "spring": np.repeat(np.sin(day_of_year.to_numpy())[:, None], level.shape[1], axis=1)}
-        if not season:
-            del block["winter"]
-        if not (season and trends):
-            del block["spring"]
+                        "weekday": np.repeat((dates[origins].day_of_week.to_numpy() + ahead)[:, None] % days,
+                                             level.shape[1], axis=1)}
+        for name, wave in {"winter": np.cos, "spring": np.sin}.items():
+            if season and (trends or name == "winter"):
+                block[name] = np.repeat(wave(day_of_year.to_numpy())[:, None], level.shape[1], axis=1)
         blocks.append(np.stack([np.asarray(column, float) for column in block.values()], axis=-1))
     stacked = np.stack(blocks, axis=1).reshape(-1, len(block))
     repeated = np.repeat(scale[:, None, :], horizon, axis=1).reshape(-1)

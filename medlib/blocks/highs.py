@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from types import SimpleNamespace
@@ -57,7 +58,6 @@ class Solution:
         """Shape (rows,): duals."""
         return self._gather("row_dual", "rows")
 
-
     def range_costs(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest cost of each column, the others kept, at which the solution stays optimal; shape (columns,) each.
 
@@ -66,17 +66,17 @@ class Solution:
         MedlibError
             The solution is not a vertex of a program without integers.
         """
-        return tuple(self._gather_ranging(f"col_cost_{side}", "columns", "num_col_") for side in ("dn", "up"))
+        return tuple(self._gather_ranging(f"col_cost_{side}", "columns", highspy.Highs.getNumCol) for side in ("dn", "up"))
 
     def range_rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest place of each row's binding bound at which its dual stays; shape (rows,) each; raises as `range_costs`."""
-        return tuple(self._gather_ranging(f"row_bound_{side}", "rows", "num_row_") for side in ("dn", "up"))
+        return tuple(self._gather_ranging(f"row_bound_{side}", "rows", highspy.Highs.getNumRow) for side in ("dn", "up"))
 
-    def _gather_ranging(self, name: str, members: str, count: str) -> np.ndarray:
+    def _gather_ranging(self, name: str, members: str, count: Callable) -> np.ndarray:
         found = [piece.highs.getRanging()[1] for piece in self.pieces]
         if not all(ranging.valid for ranging in found):
             raise MedlibError("Ranging needs an optimal vertex of a program without integers; solve by simplex.")
-        numbers = [np.array(getattr(ranging, name).value_)[:getattr(piece.highs.getLp(), count)]
+        numbers = [np.array(getattr(ranging, name).value_)[:count(piece.highs)]
                    for ranging, piece in zip(found, self.pieces)]
         return self._join(numbers, members)
 

@@ -198,7 +198,8 @@ def _compress(terms: list[tuple], height: int, width: int, first: int = 0) -> sp
     """The matrix of the terms' columns from the first on."""
     rows, columns, values = (np.concatenate([np.zeros(0, kind), *(term[axis] for term in terms)])
                              for axis, kind in enumerate((np.int32, np.int32, float)))
-    matrix = sparse.coo_array((values, (rows, columns - first)), (height, width))
+    columns -= first
+    matrix = sparse.coo_array((values, (rows, columns)), (height, width))
     # No element comes twice, and HiGHS does not ask for sorted ones: looking for both would take as long as all the rest.
     matrix.has_canonical_format = True
     return matrix.tocsc()
@@ -273,6 +274,7 @@ def split(lp: BlockProblem, matrix: sparse.csc_array, apart: str | None) -> list
 
 
 def cut(matrix: sparse.csc_array, columns: np.ndarray, rows: np.ndarray) -> sparse.csc_array:
+    """Those columns and rows of the matrix; the columns have no others."""
     part = matrix[:, columns]
     place = np.zeros(matrix.shape[0], np.int32)
     place[rows] = np.arange(len(rows))

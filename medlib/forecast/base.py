@@ -43,10 +43,13 @@ class Forecaster:
         history : pandas.DataFrame
             The `demand` table; where it has a column `learn`, periods where that is false are seen but not learned from.
         """
-        self.observe(history)
+        self.observe(history).learn()
+        return self
+
+    def learn(self) -> None:
+        """Learn from what was observed last."""
         self.learned_through = self.wide.index[-1]
         self._learn()
-        return self
 
     def observe(self, history: pd.DataFrame) -> Forecaster:
         """Take a newer `demand` table as what is known, without learning anew.

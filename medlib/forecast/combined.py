@@ -32,18 +32,16 @@ class Combination(Forecaster):
         super().__init__(members[0].horizon, members[0].levels)
         self.members = list(members)
 
-    def fit(self, history: pd.DataFrame) -> Combination:
-        """Let every member learn; see `Forecaster.fit`."""
-        for member in self.members:
-            member.fit(history)
-        return super().fit(history)
-
     def observe(self, history: pd.DataFrame) -> Combination:
         """Let every member see; see `Forecaster.observe`."""
         super().observe(history)
         for member in self.members:
             member.observe(history)
         return self
+
+    def _learn(self) -> None:
+        for member in self.members:
+            member.learn()
 
     def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
         return np.mean([np.sort(member._forecast(known, horizon), axis=-1) for member in self.members], axis=0)
