@@ -23,48 +23,47 @@ from rich.table import Table
 
 from medlib.errors import MedlibError
 from medlib.forecast.hub import MEMBERS, RESOURCE, forecast_hub, list_references, read_hub_folder
-from medlib.score import cover, score_intervals
+from medlib.score import score_pairs
 
-def widen_forecast(forecast: pd.DataFrame) -> pd.DataFrame:
-    """A row a forecast, a column a level."""
+
+def read_truth(folder: Path) -> pd.Series:
+    """Admissions a week by location and date, where reporting was mandatory."""
+    if not (folder / "target_series.csv").is_file():
+        raise MedlibError(f"{folder} must hold target_series.csv (date, location, value) to score against.")
+    truth = pd.read_csv(folder / "target_series.csv", dtype={"location": str}, parse_dates=["date"])
+    if "reporting" in truth:
+        truth = truth[truth["reporting"] == "mandatory"]
+    return truth.rename(columns={"date": "target_end_date"}).set_index(["location", "target_end_date"])["value"].dropna()
+
+
+def pair(forecast: pd.DataFrame, truth: pd.Series, references: pd.DatetimeIndex) -> pd.DataFrame:
+    """A row a forecast of these reference dates, a column a level, and what was observed; without the nation as a whole."""
     forecast = forecast[forecast["output_type"] == "quantile"].assign(
         **{name: pd.to_datetime(forecast[name]) for name in ("reference_date", "target_end_date")},
         output_type_id=forecast["output_type_id"].astype(float).round(3), location=forecast["location"].astype(str))
-    return forecast.pivot(index=["reference_date", "location", "horizon", "target_end_date"], columns="output_type_id",
-                          values="value")
+    forecast = forecast[forecast["reference_date"].isin(references) & (forecast["location"] != "US") & forecast["horizon"].between(0, 3)]
+    wide = forecast.pivot(index=["reference_date", "location", "horizon", "target_end_date"], columns="output_type_id", values="value")
+    return wide.join(truth.rename("observed"), on=["location", "target_end_date"], how="inner")
 
 
-def score(wide: pd.DataFrame, observed: pd.Series) -> dict[str, float]:
-    """Scores of the forecasts of these rows."""
-    levels, quantiles, truth = np.array(wide.columns), wide.to_numpy(), observed.to_numpy()
-    return {"rows": len(wide), "wis": score_intervals(truth, quantiles, levels).mean(),
-            "log_wis": score_intervals(np.log1p(truth), np.log1p(quantiles), levels).mean(),
-            "coverage_50": cover(truth, wide[0.25], wide[0.75]), "coverage_95": cover(truth, wide[0.025], wide[0.975])}
+def score(pairs: pd.DataFrame) -> dict[str, float]:
+    """Scores of these forecasts."""
+    found = score_pairs(pairs)
+    return {"rows": found["forecasts"], "wis": found["wis"], "log_wis": score_pairs(np.log1p(pairs))["wis"],
+            "coverage_50": found["coverage_50"], "coverage_95": found["coverage_95"]}
 
 
-def compare(forecasts: dict[str, pd.DataFrame], truth: pd.DataFrame, references: pd.DatetimeIndex) -> pd.DataFrame:
-    """Scores of all models on the rows that each shares with the baseline, without the nation as a whole; relative to the others'."""
-    observed = truth.set_index(["location", "date"])["value"].dropna()
-    wide = {name: widen_forecast(forecast) for name, forecast in forecasts.items()}
-    for name, found in wide.items():
-        keys = found.index.to_frame(index=False)
-        wide[name] = found[(keys["reference_date"].isin(references) & (keys["location"] != "US") & keys["horizon"].between(0, 3)
-                            & pd.MultiIndex.from_frame(keys[["location", "target_end_date"]]).isin(observed.index)).to_numpy()]
-    rows = []
-    for name, found in wide.items():
+def compare(forecasts: dict[str, pd.DataFrame], truth: pd.Series, references: pd.DatetimeIndex) -> pd.DataFrame:
+    """Scores of all models; relative to the hub's baseline and ensemble on the rows that both have."""
+    pairs, rows = {name: pair(forecast, truth, references) for name, forecast in forecasts.items()}, []
+    for name, mine in pairs.items():
         row = {"model": name}
-        for other in ("FluSight-baseline", "FluSight-ensemble"):
-            if other in wide:
-                shared = found.index.intersection(wide[other].index)
-                mine, theirs = (score(frame.loc[shared], find(observed, shared)) for frame in (found, wide[other]))
-                row |= {f"{measure}_to_{other.removeprefix('FluSight-')}": mine[measure] / theirs[measure] for measure in ("wis", "log_wis")}
-        rows.append(row | score(found, find(observed, found.index)))
+        for other in {"FluSight-baseline", "FluSight-ensemble"} & set(pairs):
+            shared = mine.index.intersection(pairs[other].index)
+            ours, theirs = score(mine.loc[shared]), score(pairs[other].loc[shared])
+            row |= {f"{measure}_to_{other.removeprefix('FluSight-')}": ours[measure] / theirs[measure] for measure in ("wis", "log_wis")}
+        rows.append(dict(sorted(row.items())) | score(mine))
     return pd.DataFrame(rows).set_index("model")
-
-
-def find(observed: pd.Series, index: pd.MultiIndex) -> pd.Series:
-    """What was observed, in the order of the forecasts."""
-    return observed.loc[pd.MultiIndex.from_arrays([index.get_level_values("location"), index.get_level_values("target_end_date")])]
 
 
 def show(scores: pd.DataFrame, title: str) -> None:
@@ -88,16 +87,16 @@ def main() -> None:
     parser.add_argument("--no-history", action="store_true", help="leave ILINet out")
     given = parser.parse_args()
     try:
-        hub, references = read_hub_folder(given.data), list_references(given.first, given.last)
+        hub, truth, references = read_hub_folder(given.data), read_truth(given.data), list_references(given.first, given.last)
+        forecasts, seconds = forecast_hub(hub, references, given.members.split(","), not given.as_reported, not given.no_history)
     except MedlibError as error:
         sys.exit(str(error))
-    forecasts, seconds = forecast_hub(hub, references, given.members.split(","), not given.as_reported, not given.no_history)
     if given.out:
         forecasts.to_parquet(given.out, index=False)
-    others = {path.name.split("_")[0]: [] for path in sorted(given.data.glob("FluSight-*.parquet"))}
-    for path in sorted(given.data.glob("FluSight-*.parquet")):
-        others[path.name.split("_")[0]].append(pd.read_parquet(path))
-    scores = compare({name: pd.concat(frames) for name, frames in others.items()} | {"medlib": forecasts}, hub.truth, references)
+    files = sorted(given.data.glob("FluSight-*.parquet"))
+    models = {name: pd.concat(pd.read_parquet(path) for path in files if path.name.startswith(f"{name}_"))
+              for name in dict.fromkeys(path.name.split("_")[0] for path in files)}
+    scores = compare(models | {"medlib": forecasts}, truth, references)
     show(scores, f"{len(references)} reference dates from {given.first} to {given.last}, {RESOURCE}, without US; medlib: {np.median(seconds):.1f} s a round")
 
 

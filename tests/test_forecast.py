@@ -402,3 +402,18 @@ def test_odd_series_get_a_forecast_all_the_same(make):
     assert set(quantiles.index.get_level_values("site")) == {"A", "gap", "zero", "once", "never"}
     assert np.isfinite(quantiles.to_numpy()).all() and (quantiles.to_numpy() >= 0).all()
     assert quantiles.loc[(slice(None), ["zero", "never"]), 0.5].max() < 1.5
+
+
+def test_a_history_that_teaches_nothing_is_refused():
+    for make in POOLED.values():
+        refuse("has nothing to learn from", lambda: make().fit(make_waves(80, 1).assign(learn=False)))
+
+
+def test_forecasters_are_listed_where_the_history_is_long_enough_for_each():
+    names = ["seasonal_naive", "random_forest", "recurrent_network", "combination"]
+    for weeks in (28, 29, 40, 41):
+        history = make_waves(weeks, 1)
+        makers = list_forecasters(history, 4, names=names)
+        assert list(makers) == (names if weeks >= 41 else names[:2] if weeks >= 29 else names[:1])
+    makers["recurrent_network"]().fit(history)
+    refuse("There is no forecaster 'oracle'", lambda: list_forecasters(history, 4, names=["oracle"]))

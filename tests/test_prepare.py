@@ -286,3 +286,11 @@ def test_widening_leaves_gaps_missing():
     assert wide.columns.tolist() == [("bed", "A"), ("bed", "B")]
     assert wide.isna().to_numpy().tolist() == [[False, False], [True, False], [False, True], [False, False]]
     assert wide.index.tolist() == pd.date_range(START, periods=4).tolist()
+
+
+def test_the_season_is_told_only_where_it_is_asked_for():
+    wide = pd.DataFrame({("bed", "A"): np.arange(60.0)}, index=pd.date_range("2023-01-02", periods=60, freq="W-MON"))
+    wide.columns.names = ["resource", "site"]
+    for trends, season, told in ((False, True, {"winter"}), (True, True, {"winter", "spring"}), (True, False, set()), (False, False, set())):
+        features, _ = make_features(wide, np.array([40]), 2, "W-MON", trends=trends, season=season)
+        assert {"winter", "spring"} & set(features) == told and ("slope_5_2" in features) == trends

@@ -1,8 +1,8 @@
 """CDC's FluSight forecast hub: its target data in, forecasts in its format out.
 
 A folder of hub data holds ``target_vintages.parquet`` (as_of, date, location, value: a row for each value first published or
-changed), ``target_series.csv`` (date, location, value: the truth), ``locations.csv`` (location, location_name, population) and,
-if there is one, ``ilinet_state.csv.gz``: earlier seasons of visits for influenza-like illness.
+changed), ``locations.csv`` (location, location_name, population) and, if there is one, ``ilinet_state.csv.gz``: earlier seasons of
+visits for influenza-like illness.
 """
 
 from __future__ import annotations
@@ -42,8 +42,6 @@ class HubData:
     ----------
     vintages : pandas.DataFrame
         as_of, date, site (location code), resource, demand (admissions a week).
-    truth : pandas.DataFrame
-        location, date, value, where reporting was mandatory.
     sizes : dict of str to float
         Population in 100,000 by location code.
     history : pandas.DataFrame or None
@@ -51,7 +49,6 @@ class HubData:
     """
 
     vintages: pd.DataFrame
-    truth: pd.DataFrame
     sizes: dict[str, float]
     history: pd.DataFrame | None
 
@@ -61,7 +58,7 @@ class HubData:
 
 
 def read_hub_folder(folder: Path) -> HubData:
-    """Read target_vintages.parquet, target_series.csv, locations.csv and, where it is there, ilinet_state.csv.gz.
+    """Read target_vintages.parquet, locations.csv and, where it is there, ilinet_state.csv.gz.
 
     Raises
     ------
@@ -69,19 +66,16 @@ def read_hub_folder(folder: Path) -> HubData:
         A file is missing.
     """
     folder = Path(folder)
-    if missing := [name for name in ("target_vintages.parquet", "target_series.csv", "locations.csv") if not (folder / name).is_file()]:
+    if missing := [name for name in ("target_vintages.parquet", "locations.csv") if not (folder / name).is_file()]:
         raise MedlibError(f"{folder} must hold {missing[0]}; see the docstring of medlib.forecast.hub.")
     locations = pd.read_csv(folder / "locations.csv", dtype={"location": str})
-    truth = pd.read_csv(folder / "target_series.csv", dtype={"location": str}, parse_dates=["date"])
-    if "reporting" in truth:
-        truth = truth[truth["reporting"] == "mandatory"]
     vintages = pd.read_parquet(folder / "target_vintages.parquet")
     vintages = pd.DataFrame({"as_of": pd.to_datetime(vintages["as_of"]).astype("datetime64[us]"),
                              "date": pd.to_datetime(vintages["date"]).astype("datetime64[us]"),
                              "site": vintages["location"].astype(str), "resource": RESOURCE,
                              "demand": vintages["value"].astype(float)})
     path = folder / "ilinet_state.csv.gz"
-    return HubData(vintages, truth[["location", "date", "value"]], dict(zip(locations["location"], locations["population"] / 1e5)),
+    return HubData(vintages, dict(zip(locations["location"], locations["population"] / 1e5)),
                    _read_ilinet(path, locations) if path.is_file() else None)
 
 

@@ -23,7 +23,7 @@ class PooledForecaster(Forecaster):
         What a site's demand is measured by, population served, say; left out: its own mean of the last year.
     analogues : pandas.DataFrame, optional
         A `demand` table of other series with the same period, whose past teaches, too: a longer history of something that goes
-        through the same waves. Needs `sizes` for its sites. Its last period must lie before the first as-of date.
+        through the same waves. With `sizes` its sites need one, too. What lies after the history's last period is not looked at.
     seed : int
         Of everything drawn at random.
     """
@@ -49,12 +49,28 @@ class PooledForecaster(Forecaster):
             raise MedlibError(f"Every site needs a size above 0; {sites[~(sizes > 0)][0]!r} has none.")
         return sizes
 
-    def demand_history(self, look_back: int) -> None:
-        """Refuse a history that is too short to learn from: at least 21 origins, or one where analogues teach the rest."""
-        least = look_back + self.horizon + (21 if self.analogues is None else 1)
+    @staticmethod
+    def look_back(period: str) -> int:
+        """Periods before an as-of date that a forecast looks at."""
+        raise NotImplementedError
+
+    @classmethod
+    def count_needed(cls, period: str, horizon: int, origins: int = 21) -> int:
+        """Periods of history that give so many as-of dates to learn from."""
+        return cls.look_back(period) + horizon + origins
+
+    def require_history(self) -> None:
+        """Refuse a history that is too short to learn from; where analogues teach, too, one as-of date is enough."""
+        least = self.count_needed(self.period, self.horizon, 21 if self.analogues is None else 1)
         if len(self.wide) < least:
             raise MedlibError(f"The forecaster {self.name} needs at least {least} periods of history for a horizon of {self.horizon}; "
                               f"got {len(self.wide)}.")
+
+    def require_examples(self, count: int) -> None:
+        """Refuse a history of which nothing may be learned from."""
+        if not count:
+            raise MedlibError(f"The forecaster {self.name} has nothing to learn from: no series has reports that teach "
+                              f"(column learn) for a whole horizon of {self.horizon}.")
 
     def list_sources(self) -> list[tuple[pd.DataFrame, np.ndarray]]:
         """What can be learned from: wide demand, and which values teach; own series first, then analogues at the own level."""

@@ -46,9 +46,14 @@ class RecurrentNetwork(PooledForecaster):
         self.count, self.epochs, self.more_epochs, self.hidden = nets, epochs, more_epochs, hidden
         self.dropout, self.noise, self.examples, self.nets = dropout, noise, examples, []
 
+    @staticmethod
+    def look_back(period: str) -> int:
+        """As `PooledForecaster.look_back`."""
+        return LOOK_BACK[period[0]]
+
     def _learn(self) -> None:
-        first = LOOK_BACK[self.period[0]]
-        self.demand_history(first)
+        self.require_history()
+        first = self.look_back(self.period)
         random, known = np.random.default_rng(self.seed), bool(self.nets)
         self.resources = self.wide.columns.get_level_values("resource").unique()
         parts, left = [], self.examples
@@ -67,6 +72,7 @@ class RecurrentNetwork(PooledForecaster):
             parts.append((past, traits, change / UNIT))
             left -= len(chosen)
         past, traits, change = (torch.tensor(np.concatenate(part), dtype=torch.float32) for part in zip(*parts))
+        self.require_examples(len(change))
         if not known:
             for number in range(self.count):
                 torch.manual_seed(self.seed + number)
@@ -83,7 +89,7 @@ class RecurrentNetwork(PooledForecaster):
         codes = self.resources.get_indexer(names)
         total = np.stack([values[:, codes == code].sum(axis=1) for code in range(len(self.resources))], axis=1)
         total_scale = np.stack([scales[:, codes == code].sum(axis=1) for code in range(len(self.resources))], axis=1)
-        back, code = origins[:, None] - np.arange(LOOK_BACK[self.period[0]], -1, -1), codes[series]
+        back, code = origins[:, None] - np.arange(self.look_back(self.period), -1, -1), codes[series]
         scale = scales[origins, series]
         own = shrink(values[back, series[:, None]], scale[:, None])
         with np.errstate(invalid="ignore"):

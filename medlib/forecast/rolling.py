@@ -13,8 +13,7 @@ from medlib.forecast.base import Forecaster
 from medlib.forecast.combined import Combination
 from medlib.forecast.naive import SeasonalNaive
 from medlib.forecast.trees import GradientBoosting, RandomForest
-from medlib.prepare import list_lags, widen
-
+from medlib.prepare import widen
 
 #: All forecasters, the quick ones first.
 FORECASTERS = ("seasonal_naive", "random_forest", "gradient_boosting", "recurrent_network", "combination")
@@ -31,21 +30,18 @@ def list_forecasters(history: pd.DataFrame, horizon: int, trees: int = 100, seed
     """
     if unknown := set(names) - set(FORECASTERS):
         raise MedlibError(f"There is no forecaster {sorted(unknown)[0]!r}; there are {', '.join(FORECASTERS)}.")
-    makers = {
-        "seasonal_naive": lambda: SeasonalNaive(horizon),
-        "random_forest": lambda: RandomForest(horizon, trees=trees, seed=seed),
-        "gradient_boosting": lambda: GradientBoosting(horizon, seed=seed),
-        "recurrent_network": lambda: _make_network(horizon, seed),
-        "combination": lambda: Combination([makers["random_forest"](), makers["recurrent_network"]()])}
+    makers = {"seasonal_naive": lambda: SeasonalNaive(horizon), "random_forest": lambda: RandomForest(horizon, trees=trees, seed=seed),
+              "gradient_boosting": lambda: GradientBoosting(horizon, seed=seed)}
     periods = widen(history).index
-    enough = len(periods) >= list_lags(infer_period(periods))[-1] + horizon + 21
-    return {name: makers[name] for name in names if enough or name == SeasonalNaive.name}
-
-
-def _make_network(horizon: int, seed: int) -> Forecaster:
-    # Torch takes seconds to import.
-    from medlib.forecast.recurrent import RecurrentNetwork
-    return RecurrentNetwork(horizon, seed=seed)
+    period = infer_period(periods)
+    needed = {"seasonal_naive": 1, **dict.fromkeys(("random_forest", "gradient_boosting"), RandomForest.count_needed(period, horizon))}
+    if {"recurrent_network", "combination"} & set(names):
+        from medlib.forecast.recurrent import RecurrentNetwork  # torch takes seconds to import
+        makers["recurrent_network"] = lambda: RecurrentNetwork(horizon, seed=seed)
+        makers["combination"] = lambda: Combination([makers["random_forest"](), makers["recurrent_network"]()])
+        needed |= dict.fromkeys(("recurrent_network", "combination"), max(needed["random_forest"],
+                                                                          RecurrentNetwork.count_needed(period, horizon)))
+    return {name: makers[name] for name in names if len(periods) >= needed[name]}
 
 
 def choose_origins(history: pd.DataFrame, horizon: int, count: int) -> list[pd.Timestamp]:
@@ -55,7 +51,7 @@ def choose_origins(history: pd.DataFrame, horizon: int, count: int) -> list[pd.T
     """
     dates = widen(history).index
     positions = [len(dates) - 1 - (number + 1) * horizon for number in reversed(range(count))]
-    enough = list_lags(infer_period(dates))[-1] + horizon + 20
+    enough = RandomForest.count_needed(infer_period(dates), horizon) - 1
     chosen = [position for position in positions if position >= enough] or [
         position for position in positions if position >= horizon]
     return [dates[position] for position in chosen]

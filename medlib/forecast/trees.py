@@ -37,9 +37,14 @@ class TreeForecaster(PooledForecaster):
         super().__init__(horizon, levels, sizes, analogues, seed)
         self.rows, self.trends = rows, trends
 
+    @staticmethod
+    def look_back(period: str) -> int:
+        """As `PooledForecaster.look_back`."""
+        return list_lags(period)[-1]
+
     def _learn(self) -> None:
-        first = list_lags(self.period)[-1]
-        self.demand_history(first)
+        self.require_history()
+        first = self.look_back(self.period)
         random = np.random.default_rng(self.seed)
         sources = self.list_sources()
         self.resources = sources[0][0].columns.get_level_values("resource").unique().tolist()
@@ -58,6 +63,7 @@ class TreeForecaster(PooledForecaster):
             if len(usable) > rows:
                 usable = np.sort(random.choice(usable, max(rows, 0), replace=False))
             parts.append((features.iloc[usable], target[usable]))
+        self.require_examples(sum(len(target) for _, target in parts))
         self.model = self._fit(np.concatenate([features.to_numpy() for features, _ in parts]),
                                np.concatenate([target for _, target in parts]))
 
