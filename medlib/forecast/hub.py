@@ -17,7 +17,7 @@ import pandas as pd
 
 from medlib.errors import MedlibError
 from medlib.forecast.combined import Combination
-from medlib.forecast.trees import RandomForest
+from medlib.forecast.trees import GradientBoosting, RandomForest
 from medlib.forecast.vintages import expect_revisions, revise_newest, see_as_of
 
 #: The hub's 23 probability levels.
@@ -31,7 +31,7 @@ COVID, SUMMER = (pd.Timestamp("2020-03-14"), pd.Timestamp("2021-09-04")), (6, 7,
 LATE = {pd.Timestamp("2024-04-13")}
 WEEK = pd.Timedelta(days=7)
 #: What the hub's forecasts are combined of.
-MEMBERS = ("forest", "network")
+MEMBERS = ("forest", "boosting", "network")
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,14 @@ def list_references(first: str, last: str) -> pd.DatetimeIndex:
 
 
 def make_forecaster(horizon: int, hub: HubData, members: Sequence[str] = MEMBERS, with_history: bool = True) -> Combination:
-    """The forecasters as they were chosen on season 2022/23."""
+    """The forecasters as they were chosen on season 2022/23 and on earlier seasons of ILINet made into admissions."""
     # Torch takes seconds to import.
     from medlib.forecast.recurrent import RecurrentNetwork
     shared = {"levels": LEVELS, "sizes": hub.sizes, "analogues": hub.history if with_history else None}
-    makers = {"forest": lambda: RandomForest(horizon, extra=True, leaf=5, rows=40_000, trends=True, **shared),
-              "network": lambda: RecurrentNetwork(horizon, **shared)}
+    trees = shared | {"rows": 40_000, "trends": True}
+    makers = {"forest": lambda: RandomForest(horizon, extra=True, leaf=15, trees=60, **trees),
+              "boosting": lambda: GradientBoosting(horizon, **trees),
+              "network": lambda: RecurrentNetwork(horizon, nets=2, **shared)}
     if unknown := set(members) - set(makers):
         raise MedlibError(f"There is no forecaster {sorted(unknown)[0]!r} for the hub; there are {', '.join(makers)}.")
     return Combination([makers[name]() for name in members])
@@ -157,7 +159,7 @@ def forecast_hub(hub: HubData, references: Iterable[pd.Timestamp], members: Sequ
     references : iterable of pandas.Timestamp
         Saturdays, ascending.
     members : sequence of str
-        Of 'forest', 'network'.
+        Of `MEMBERS`.
     revise : bool
         Expect the newest weeks to be revised as earlier ones were.
     with_history : bool

@@ -49,37 +49,36 @@ class TreeForecaster(PooledForecaster):
         sources = self.list_sources()
         self.resources = sources[0][0].columns.get_level_values("resource").unique().tolist()
         self.spread, parts = np.ones(self.horizon), []
+        # Every example counts alike, whatever it comes from: a few own seasons would be learned by heart.
+        lessons = np.array([teaches[first:].sum() for _, teaches in sources])
         for number, (wide, teaches) in enumerate(sources):
-            rows = self.rows if number == 0 else self.rows - sum(len(target) for _, target in parts)
+            rows = round(self.rows * lessons[number] / max(lessons.sum(), 1))
             wanted = max(20, -(-2 * rows // (self.horizon * wide.shape[1])))
             origins = np.arange(first, len(wide) - self.horizon)
             if len(origins) > wanted:
                 origins = np.sort(random.choice(origins, wanted, replace=False))
-            features, target = self.make_rows(wide, origins, number > 0)
+            features, target = self.make_rows(wide, origins)
             if number == 0:
                 self.spread = target.reshape(len(origins), self.horizon, -1).std(axis=(0, 2)) + 1e-9
                 target = target / np.tile(np.repeat(self.spread, wide.shape[1]), len(origins))
             usable = np.flatnonzero(teaches[origins[:, None] + np.arange(1, self.horizon + 1)].reshape(-1))
             if len(usable) > rows:
-                usable = np.sort(random.choice(usable, max(rows, 0), replace=False))
+                usable = np.sort(random.choice(usable, rows, replace=False))
             parts.append((features.iloc[usable], target[usable]))
         self.require_examples(sum(len(target) for _, target in parts))
         self.model = self._fit(np.concatenate([features.to_numpy() for features, _ in parts]),
                                np.concatenate([target for _, target in parts]))
 
-    def make_rows(self, wide: pd.DataFrame, origins: np.ndarray, analogue: bool = False) -> tuple[pd.DataFrame, np.ndarray]:
+    def make_rows(self, wide: pd.DataFrame, origins: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
         """Features at the origins, and the changes that followed as the trees learn them (divided by their spread)."""
-        features, scale = self._describe(wide, origins, self.horizon, analogue)
+        features, scale = self._describe(wide, origins, self.horizon)
         ahead = origins[:, None] + np.arange(1, self.horizon + 1)
         change = shrink(wide.to_numpy()[ahead].reshape(-1), scale) - features["level"].to_numpy()
         return features, change / np.tile(np.repeat(self.spread, wide.shape[1]), len(origins))
 
-    def _describe(self, wide: pd.DataFrame, origins: np.ndarray, horizon: int, analogue: bool = False):
-        features, scale = make_features(wide, origins, horizon, self.period, self.resources, self.measure_sizes(wide), self.trends,
-                                        season=not self.trends or self.analogues is not None)
-        if self.analogues is not None:
-            features["analogue"] = float(analogue)
-        return features, scale
+    def _describe(self, wide: pd.DataFrame, origins: np.ndarray, horizon: int):
+        return make_features(wide, origins, horizon, self.period, self.resources, self.measure_sizes(wide), self.trends,
+                             season=not self.trends or self.analogues is not None)
 
     def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
         features, scale = self._describe(known, np.array([len(known) - 1]), horizon)
