@@ -175,7 +175,8 @@ def datasets() -> None:
     """List the datasets."""
     from medlib.catalog import CATALOG
     for entry in CATALOG.values():
-        size = f"{entry.size_mb:g} MB, downloaded at first use" if entry.url else "offline, made on the spot"
+        size = ("offline, made on the spot" if not entry.file else f"{entry.size_mb:g} MB, "
+                + ("downloaded at first use" if entry.url else "read from the folder MEDLIB_MIRROR"))
         print(f"{entry.name}: {entry.title}\n  what     {entry.what}\n  where    {entry.where}\n  span     {entry.span}\n"
               f"  rows     {entry.rows:,}\n  licence  {entry.licence}\n  size     {size}\n")
 

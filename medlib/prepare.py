@@ -159,14 +159,13 @@ def make_features(wide: pd.DataFrame, origins: np.ndarray, horizon: int, period:
     past = {lag: level - shrink(values[origins - lag], scale) for lag in lags}
     names = wide.columns.get_level_values("resource")
     resource_codes = pd.Index(names.unique() if resources is None else resources).get_indexer(names)
-    same_resource = resource_codes[:, None] == resource_codes
-    common = {lag: past[lag] @ (same_resource / same_resource.sum(axis=0)) for lag in lags[1:]}
+    common = {lag: average_alike(past[lag], resource_codes) for lag in lags[1:]}
     size = np.log(scale)
     base = {"level": level, "log_scale": size, **{f"change_{lag}": change for lag, change in past.items()},
             **{f"common_change_{lag}": change for lag, change in common.items()},
             "resource": np.broadcast_to(resource_codes.astype(float), level.shape)}
     if trends:
-        base |= _describe_trends(wide, origins, scale, same_resource / same_resource.sum(axis=0))
+        base |= _describe_trends(wide, origins, scale, resource_codes)
     days = 7 if period == "D" else 1
     blocks = []
     for ahead in range(1, horizon + 1):
@@ -192,11 +191,11 @@ def measure_scale(wide: pd.DataFrame, period: str, sizes: np.ndarray | None = No
     return wide.rolling({"D": 365, "M": 12}.get(period[0], 52), min_periods=1).mean().to_numpy() + 1.0
 
 
-def _describe_trends(wide: pd.DataFrame, origins: np.ndarray, scale: np.ndarray, mean_of_resource: np.ndarray) -> dict[str, np.ndarray]:
+def _describe_trends(wide: pd.DataFrame, origins: np.ndarray, scale: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
     """Slope and bend of the last periods, of each series and of its resource; distance from the highest and the lowest of a season."""
     values, found = wide.to_numpy(), {}
     level = shrink(values[origins], scale)
-    found["common_level"] = level @ mean_of_resource
+    found["common_level"] = average_alike(level, codes)
     found["above_common"] = level - found["common_level"]
     for count, degree in ((3, 1), (5, 1), (5, 2)):
         past = np.stack([shrink(values[origins - back], scale) for back in range(count - 1, -1, -1)])
@@ -205,12 +204,18 @@ def _describe_trends(wide: pd.DataFrame, origins: np.ndarray, scale: np.ndarray,
         error, slope, *bend = np.tensordot(fit, past, 1)
         found |= {f"fit_{count}_{degree}": error - level, f"slope_{count}_{degree}": slope}
         if bend:
-            found |= {f"bend_{count}": bend[0], f"common_slope_{count}": slope @ mean_of_resource,
-                      f"common_bend_{count}": bend[0] @ mean_of_resource}
+            found |= {f"bend_{count}": bend[0], f"common_slope_{count}": average_alike(slope, codes),
+                      f"common_bend_{count}": average_alike(bend[0], codes)}
     seen = wide.rolling(20, min_periods=1)
     found["below_highest"] = level - shrink(seen.max().to_numpy()[origins], scale)
     found["above_lowest"] = level - shrink(seen.min().to_numpy()[origins], scale)
     return found
+
+
+def average_alike(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Shape (origins, series): the mean over all series of the same code, at each of them."""
+    groups, group = np.unique(codes, return_inverse=True)
+    return np.stack([values[:, group == number].mean(axis=1) for number in range(len(groups))], axis=1)[:, group]
 
 
 def shrink(values: np.ndarray, scale: np.ndarray) -> np.ndarray:

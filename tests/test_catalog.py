@@ -178,7 +178,7 @@ def test_every_entry_says_what_a_reader_must_know():
     for name, stated in CATALOG.items():
         assert name == stated.name
         assert all((stated.title, stated.what, stated.where, stated.licence, stated.attribution, stated.notes)) and stated.rows > 0
-        assert bool(stated.url) == bool(stated.file) == bool(stated.size_mb) == bool(re.fullmatch("[0-9a-f]{64}", stated.sha256))
+        assert bool(stated.file) == bool(stated.size_mb) == bool(re.fullmatch("[0-9a-f]{64}", stated.sha256)) and (stated.file or not stated.url)
     assert CATALOG["sample"].synthetic and "ynthetic" in CATALOG["sample"].title + CATALOG["sample"].notes
     assert not REGISTER.synthetic
     assert "Robert Koch-Institut" in REGISTER.attribution and REGISTER.licence in REGISTER.attribution
@@ -375,6 +375,22 @@ def test_prescriptions_are_monthly_in_84_groups():
     demand = check_frame(tables["demand"], "demand_collected")
     assert len(demand) == CATALOG["drugs_australia"].rows and infer_period(demand["date"]) == "MS"
     assert demand["resource"].nunique() == 84 and str(demand["date"].max().date()) == "2008-06-01"
+
+
+@pytest.mark.skipif(not (MIRRORED.parents[1] / "flusight" / "target_series.csv").is_file(),
+                    reason="the folder named by MEDLIB_MIRROR does not hold flusight")
+def test_flu_admissions_are_weekly_mandatory_and_without_the_nation():
+    tables, _ = load_dataset("flusight")
+    demand = check_frame(tables["demand"], "demand_collected")
+    assert len(demand) == CATALOG["flusight"].rows == 116 * 52 and infer_period(demand["date"]) == "W-SAT"
+    assert set(demand["site"]) == set(tables["sites"]["site"]) and "US" not in set(demand["site"])
+    assert demand["date"].max() == pd.Timestamp("2024-04-27")  # the last week that hospitals had to report
+
+
+def test_a_dataset_that_is_not_downloaded_says_where_to_put_it(monkeypatch):
+    monkeypatch.delenv("MEDLIB_MIRROR", raising=False)
+    with pytest.raises(MedlibError, match="not downloaded but read from a folder; set MEDLIB_MIRROR to one that holds flusight/"):
+        load_dataset("flusight")
 
 
 def test_demand_alone_is_not_allocated():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medlib import sample
 from medlib.errors import MedlibError
-from medlib.prepare import (BELIEVE_AFTER, IMPLAUSIBLE_FACTOR, LOOK_BACK, SLACK, clean_demand, expand, find_implausible, list_lags,
+from medlib.prepare import (BELIEVE_AFTER, IMPLAUSIBLE_FACTOR, LOOK_BACK, SLACK, average_alike, clean_demand, expand, find_implausible, list_lags,
                             make_features, shrink, widen)
 from medlib.schema import check_frame
 
@@ -294,3 +294,8 @@ def test_the_season_is_told_only_where_it_is_asked_for():
     for trends, season, told in ((False, True, {"winter"}), (True, True, {"winter", "spring"}), (True, False, set()), (False, False, set())):
         features, _ = make_features(wide, np.array([40]), 2, "W-MON", trends=trends, season=season)
         assert {"winter", "spring"} & set(features) == told and ("slope_5_2" in features) == trends
+
+
+def test_averages_are_taken_over_series_of_the_same_code():
+    values = np.array([[1.0, 2.0, 6.0], [4.0, 10.0, 0.0]])
+    assert average_alike(values, np.array([1, 0, 1])).tolist() == [[3.5, 2.0, 3.5], [2.0, 10.0, 2.0]]

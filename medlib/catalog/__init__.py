@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from medlib import sample
+from medlib.catalog.flusight import FLUSIGHT
 from medlib.catalog.germany import GERMAN_STATES, ICU_GERMANY
 from medlib.catalog.packaged import BIRTHS_US, DRUGS_AUSTRALIA
 from medlib.catalog.source import CACHE, Dataset, fetch
@@ -28,7 +29,7 @@ CATALOG: dict[str, Dataset] = {entry.name: entry for entry in (
         where="20 made-up hospitals in 4 regions", span="2023-01-01 to 2025-12-31, daily", rows=87_623, licence="MIT",
         attribution="Made by medlib.sample; synthetic, no real patients or hospitals.", load=_load_sample, synthetic=True,
         notes="Synthetic. The places lie in the open Atlantic on purpose. Gaps, double entries and slips were put in."),
-    ICU_GERMANY, TX_ICU, BIRTHS_US, DRUGS_AUSTRALIA)}
+    ICU_GERMANY, TX_ICU, BIRTHS_US, DRUGS_AUSTRALIA, FLUSIGHT)}
 
 
 def load_dataset(dataset: str, seed: int = 1) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

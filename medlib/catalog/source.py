@@ -31,7 +31,7 @@ class Dataset:
     load : callable
         ``load(entry, seed)`` returns the input tables by name.
     file, url, sha256 : str
-        The file to download; empty where nothing is downloaded.
+        The file to download; without `url` it is read from the mirror only, without `file` from nowhere.
     mirror : str
         Folder of the file below `MEDLIB_MIRROR`; left out: the dataset's name.
     size_mb : float
@@ -86,6 +86,9 @@ def fetch(entry: Dataset) -> Path:
                 raise MedlibError(f"{path} is not the file that was tested (another SHA-256); replace it by the one from "
                                   f"{entry.url}.")
             return path
+    if not entry.url:
+        raise MedlibError(f"Dataset {entry.name!r} is not downloaded but read from a folder; set MEDLIB_MIRROR to one that holds "
+                          f"{entry.mirror or entry.name}/{entry.file}.")
     pooch.get_logger().setLevel("WARNING")
     try:
         return Path(pooch.retrieve(entry.url, known_hash=entry.sha256, fname=entry.file, path=CACHE / entry.name))
