@@ -53,3 +53,40 @@ def pinball(levels: torch.Tensor):
         miss = target[..., None] - answer
         return torch.maximum(levels * miss, (levels - 1) * miss).mean()
     return loss
+
+
+class HourlyGRU(nn.Module):
+    """A gated recurrent unit over the hours of a stay; after each hour the log-odds that the stay will end badly.
+
+    Parameters
+    ----------
+    inputs : int
+        Numbers an hour.
+    hidden : int
+        Width.
+    dropout : float
+        Share of the recurrent unit's answer, and half that share of the inputs, that is dropped in training.
+    prior : float
+        Log-odds to begin with: those of all stays together, so that the probabilities need not find their level first.
+
+    References
+    ----------
+    Cho et al. (2014), arXiv:1406.1078 (the unit); Lipton et al. (2016), arXiv:1511.03677 (an answer after every hour).
+    """
+
+    def __init__(self, inputs: int, hidden: int = 32, dropout: float = 0.4, prior: float = 0.0):
+        super().__init__()
+        self.thin, self.drop = nn.Dropout(dropout / 2), nn.Dropout(dropout)
+        self.unit = nn.GRU(inputs, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, 1)
+        nn.init.constant_(self.head.bias, prior)
+
+    def forward(self, hours: torch.Tensor) -> torch.Tensor:
+        """Shape (stays, hours), from hours (stays, hours, inputs)."""
+        return self.head(self.drop(self.unit(self.thin(hours))[0])).squeeze(-1)
+
+
+def follow_hours(answer: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of log-odds (stays, hours) and outcomes (stays,): half of it the last hour's, half the mean of all hours."""
+    miss = nn.functional.binary_cross_entropy_with_logits(answer, target[:, None].expand_as(answer), reduction="none")
+    return (miss[:, -1].mean() + miss.mean()) / 2
