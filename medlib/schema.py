@@ -206,10 +206,10 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         RESOURCE, Column("rule", "text", "the fault looked for"), Column("rows", "integer", "rows with it", low=0),
         _number("share", "share of the resource's rows", high=1), Column("action", "text", "what was done")),
         ("resource", "rule")),
-    Table("demand_forecast", "Forecast quantiles of demand.", "20_random_forest", (
+    Table("demand_forecast", "Forecast quantiles of demand, of every candidate.", "20_random_forest", (
         AS_OF, DATE, SITE, RESOURCE, Column("model", "text", "forecaster"),
         Column("quantile", "number", "probability level", low=0, high=1),
-        _number("demand", "units needed in the period")), ("date", "site", "resource", "quantile")),
+        _number("demand", "units needed in the period")), ("date", "site", "resource", "model", "quantile")),
     Table("forecast_score", "Rolling-origin scores of each forecaster before the as-of date.", "20_random_forest", (
         Column("model", "text", "forecaster"), RESOURCE,
         _number("wis", "weighted interval score (units)"),
@@ -221,7 +221,31 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         _number("rmse", "root mean squared error of the median (units)"),
         _number("mae", "mean absolute error of the median (units)"),
         Column("forecasts", "integer", "forecasts scored", low=1),
-        Column("used", "flag", "this forecaster fills demand_forecast")), ("model", "resource")),
+        Column("used", "flag", "the best forecaster: what is planned with unless another is named")), ("model", "resource")),
+    Table("leaderboard", "Rolling-origin scores of every forecaster on every dataset, with intervals.", "30_validate", (
+        Column("dataset", "text", "name of the dataset"), Column("model", "text", "forecaster"),
+        _number("relative_wis", "WIS over the seasonal-naive forecaster's", nullable=True),
+        _number("low", "lower end of the interval of relative_wis (block bootstrap over as-of dates)", nullable=True),
+        _number("high", "upper end of it", nullable=True), _number("level", "probability of the interval", high=1),
+        _number("wis", "weighted interval score (units), mean over as-of dates"),
+        _number("coverage_50", "share of outcomes inside the 50 % interval", high=1),
+        _number("coverage_95", "share of outcomes inside the 95 % interval", high=1),
+        Column("as_ofs", "integer", "as-of dates judged", low=1), Column("forecasts", "integer", "forecasts scored", low=1)),
+        ("dataset", "model")),
+    Table("tuning", "Every trial of the search for better settings.", "31_tune", (
+        Column("model", "text", "forecaster"), Column("trial", "integer", "number of the trial; 0: the defaults", low=0),
+        Column("settings", "text", "what was tried, as JSON"),
+        _number("relative_wis", "WIS over the seasonal-naive forecaster's on the dates judged", nullable=True),
+        Column("as_ofs", "integer", "as-of dates judged before the trial ended", low=0),
+        Column("state", "text", "how it ended", one_of=("complete", "pruned", "failed")),
+        Column("used", "flag", "the best of its forecaster's whole trials")), ("model", "trial")),
+    Table("capacity_forecast", "Forecast quantiles of capacity, with the surge that can be opened.", "40_allocate", (
+        AS_OF, DATE, SITE, RESOURCE, Column("model", "text", "forecaster; carried: not forecast but taken to go on as it is"),
+        Column("quantile", "number", "probability level", low=0, high=1),
+        _number("capacity", "units in place (drugs: units delivered in the period)"),
+        _number("surge", "further units that can be opened"),
+        _number("surge_lead_days", "days from the decision until surge units can be used")),
+        ("date", "site", "resource", "quantile")),
     Table("rules", "The planning rules that the plan kept, for later notebooks.", "40_allocate", (
         Column("rule", "text", "field of medlib.allocate.Rules"),
         Column("value", "number", "its value, in the unit that Rules states")), ("rule",)),

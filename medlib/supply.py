@@ -1,4 +1,4 @@
-"""What is there: units in place by period, and what may be counted on after the as-of date."""
+"""What is there: units in place by period, and what goes on as it is after the as-of date."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import pandas as pd
 from medlib.calendar import infer_period
 
 SUPPLY = ["capacity", "surge", "surge_lead_days"]
+KEYS = ["date", "site", "resource"]
+#: Levels of capacity that a plan's scenarios take: on the German register they hit need less usable capacity as well as all seven.
+PLAN_LEVELS = (0.25, 0.5, 0.75)
 
 
 def spread_capacity(capacity: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.DataFrame:
@@ -45,7 +48,7 @@ def project_capacity(capacity: pd.DataFrame, as_of: pd.Timestamp, dates: pd.Date
     """Carry the capacity known at a date forward.
 
     Weekly patterns (rosters, deliveries) continue: a day takes the value of the same weekday in the last known week.
-    Weekly and monthly series keep their last value.
+    Weekly and monthly series keep their last value, and so does a day before whose week the series began.
 
     Parameters
     ----------
@@ -67,9 +70,12 @@ def project_capacity(capacity: pd.DataFrame, as_of: pd.Timestamp, dates: pd.Date
     days_back = -(-(dates - as_of).days // 7) * 7 if daily else (dates - as_of).days
     # Two later dates may look back to the same one, hence the join instead of a relabelling.
     source = pd.DataFrame({"date": dates, "source": dates - pd.to_timedelta(days_back, unit="D")})
-    past = spread_capacity(known, pd.DatetimeIndex(source["source"].unique()).sort_values())
-    return source.merge(past.rename(columns={"date": "source"}), on="source").drop(columns="source").sort_values(
-        ["date", "site", "resource"], ignore_index=True)
+    past = spread_capacity(known, pd.DatetimeIndex([*source["source"], as_of]).unique().sort_values())
+    # A series younger than a week has no same weekday yet: it counts as today.
+    forward = source.merge(past[past["date"] == as_of].drop(columns="date"), how="cross")
+    forward = forward.merge(past.rename(columns={"date": "source"}), on=["source", "site", "resource"], how="left", suffixes=("_now", ""))
+    forward = forward.assign(**{name: forward[name].fillna(forward[f"{name}_now"]) for name in SUPPLY})
+    return forward[[*KEYS, *SUPPLY]].sort_values(KEYS, ignore_index=True)
 
 
 def is_known(capacity: pd.DataFrame, date: pd.Timestamp) -> pd.Series:

@@ -10,7 +10,7 @@ import pulp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_allocate import BED, DAY, DRUG, FOUND, VENT, list_resources, make, problems, read_moves, refuse, stay
+from test_allocate import BED, DAY, DRUG, FOUND, VENT, list_resources, make, problems, read_moves, refuse, stay, vary
 
 from medlib.allocate import Model, read_plan, solve, solve_lexicographic, weigh_shortage
 from medlib.errors import MedlibError
@@ -825,8 +825,10 @@ def test_an_updated_model_has_a_new_ones_optimum(problem, seed, rich):
     model, random = Model(problem), np.random.default_rng(seed)
     first = read_plan(model).objective
     for _ in range(2):
-        other = replace(problem, demand=random.integers(0, 13, problem.demand.shape).astype(float),
-                        capacity=random.integers(0, 13, problem.capacity.shape).astype(float))
+        capacity = random.integers(0, 13, problem.capacity.shape).astype(float)
+        change = vary(capacity, problem.resources, len(problem.weights), random) if random.random() < 0.5 else None
+        other = replace(problem, demand=random.integers(0, 13, problem.demand.shape).astype(float), capacity=capacity,
+                        capacity_change=change)
         if problem.arrivals is not None:
             other = replace(other, arrivals=np.where(np.isfinite(problem.arrivals), problem.arrivals + 1, np.inf))
         model.update(other)

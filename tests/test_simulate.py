@@ -369,6 +369,54 @@ def test_a_plan_knows_what_is_on_its_way():
     assert read_moves(record) == pytest.approx({(0, "A", "B", "vent"): 3} | drugs)
 
 
+def outlook(truth, there, levels=(0.25, 0.5, 0.75)):
+    """Capacity forecasts as of every day of the window for all later ones: there(units in place, level); deliveries are certain."""
+    drugs = truth.resources.loc[truth.resources["kind"] == "drug", "resource"]
+    index = pd.MultiIndex.from_product([truth.sites, truth.names, truth.dates], names=["site", "resource", "date"])
+    plain = pd.DataFrame({"capacity": truth.capacity.reshape(-1), "surge": np.broadcast_to(
+        truth.surge.max(axis=2, keepdims=True), truth.capacity.shape).reshape(-1), "surge_lead_days": np.repeat(
+        truth.surge_lead_days.reshape(-1), len(truth.dates))}, index=index).reset_index()
+    frames = [plain.assign(quantile=level, capacity=plain["capacity"].where(plain["resource"].isin(drugs), there(plain["capacity"], level)))
+              for level in levels]
+    return pd.concat([frame[frame["date"] > as_of].assign(as_of=as_of) for as_of in truth.dates for frame in frames], ignore_index=True)
+
+
+def test_a_plan_that_expects_beds_to_close_sends_units_before():
+    # Tomorrow three of A's nurses are away, which last week's roster does not know; from B they take a day.
+    nurse = list_resources("nurse")
+    truth = make(nurse, {("A", "nurse"): [5, 5], ("B", "nurse"): [1, 1]}, {("A", "nurse"): [5, 2], ("B", "nurse"): [6, 6]},
+                 [("B", "A", 10.0, 1.0)])
+    forecasts, capacity = forecast(truth, 1), tabulate_capacity(truth)
+    blind = climb(truth, forecasts, capacity, 2)
+    seeing = climb(truth, forecasts, capacity, 2, outlook(truth, lambda units, level: units))
+    unsure = climb(truth, forecasts, capacity, 2, outlook(truth, lambda units, level: units + 2 * (level > 0.5) - 1 * (level < 0.5)))
+    assert [records["point_forecast"].short.sum() for records in (blind, seeing, unsure)] == pytest.approx([3, 0, 0])
+    # The worst level lacks one more at A and at B, where it cannot be sent: five are there in the worst case, one is needed.
+    assert read_moves(seeing["full_forecast"]) == pytest.approx({(0, "B", "A", "nurse"): 3})
+    assert read_moves(unsure["full_forecast"]) == pytest.approx({(0, "B", "A", "nurse"): 4})
+    for rung in ("do_nothing", "reactive", "perfect_foresight"):
+        np.testing.assert_array_equal(blind[rung].short, unsure[rung].short)
+
+
+def test_a_plan_with_a_certain_outlook_is_the_one_with_last_weeks_pattern():
+    truth = make(list_resources("bed", "nurse", requires={"bed": "0.5 nurse"}), {("A", "bed"): [12, 14, 15], ("B", "bed"): [3, 3, 3]},
+                 {(site, name): [10] * 3 if name == "bed" else [5] * 3 for site in "AB" for name in ("bed", "nurse")},
+                 [("A", "B"), ("B", "A", 10.0, 1.0)], surge={("A", "bed"): [1, 1, 1]})
+    forecasts, capacity = forecast(truth, 2, noisy), tabulate_capacity(truth)
+    old, same = climb(truth, forecasts, capacity, 3), climb(truth, forecasts, capacity, 3, outlook(truth, lambda units, level: units), 0.5)
+    for rung in RUNGS:
+        assert total(same[rung], truth) == pytest.approx(total(old[rung], truth), abs=1e-6)
+
+
+def test_units_that_were_sent_away_are_missing_in_every_scenario():
+    # A gives B nine of its ten on day 0. Of the one that is left none more than one can be missing later: the plan stays feasible.
+    truth = make(VENT, {("B", "vent"): [9, 9, 9]}, {("A", "vent"): [10] * 3, ("B", "vent"): [0] * 3}, [("A", "B"), ("B", "A")])
+    lower = outlook(truth, lambda units, level: (units * level / 0.5).clip(upper=10.0))
+    record = roll(truth, replan(forecast(truth, 2), tabulate_capacity(truth), 3, lower), beyond=3)
+    assert (record.short >= 0).all() and record.short[1, 0, 0] <= 9
+    assert record.moves["amount"].min() > 0
+
+
 # --- The ladder's order ----------------------------------------------------------------------------------------------
 
 @st.composite
@@ -453,15 +501,19 @@ def test_policies_see_nothing_later(rung, truth, after):
     after = min(after, len(truth.dates) - 2)
     today = truth.dates[after]
 
-    def run(world, forecasts, capacity):
-        policy = {"reactive": react, "point_forecast": replan(forecasts[forecasts["quantile"] == 0.5], capacity, 3),
-                  "full_forecast": replan(forecasts, capacity, 3)}[rung]
+    def run(world, forecasts, capacity, expected):
+        median = forecasts[forecasts["quantile"] == 0.5], capacity, 3, expected[expected["quantile"] == 0.5]
+        policy = {"reactive": react, "point_forecast": replan(*median),
+                  "full_forecast": replan(forecasts, capacity, 3, expected, 0.4)}[rung]
         return roll(world, policy, beyond=3)
     forecasts, capacity = forecast(truth, 3, noisy), tabulate_capacity(truth)
     later_forecast, later = forecasts["as_of"] > today, capacity["date"] > today
-    record = run(truth, forecasts, capacity)
+    expected = outlook(truth, lambda units, level: (units + 4 * (level - 0.5)).clip(lower=0.0))
+    record = run(truth, forecasts, capacity, expected)
+    unknown = expected["as_of"] > today
     other = run(poison(truth, after), forecasts.assign(demand=forecasts["demand"].where(~later_forecast, 5e3)),
-                capacity.assign(**{name: capacity[name].where(~later, 7e3) for name in ("capacity", "surge")}))
+                capacity.assign(**{name: capacity[name].where(~later, 7e3) for name in ("capacity", "surge")}),
+                expected.assign(capacity=expected["capacity"].where(~unknown, 9e3)))
     np.testing.assert_array_equal(record.short[:, :, :after + 1], other.short[:, :, :after + 1])
     np.testing.assert_array_equal(record.surge[:, :, :after + 1], other.surge[:, :, :after + 1])
     pd.testing.assert_frame_equal(record.moves[record.moves["date"] <= today].reset_index(drop=True),

@@ -107,6 +107,15 @@ def test_weekly_and_monthly_series_keep_their_last_value(freq, periods):
     assert forward["date"].nunique() == periods
 
 
+def test_a_series_younger_than_a_week_keeps_its_last_value_until_it_has_one():
+    as_of = MONDAY + pd.Timedelta(days=2)
+    forward = project_capacity(pd.concat([dated([5, 6, 7], surge=1.0, surge_lead_days=2.0), steady(9)]), as_of,
+                               pd.date_range(as_of, periods=10)[1:])
+    assert read(forward) == {("A", "nurse"): [7, 7, 7, 7, 5, 6, 7, 7, 7], ("A", "bed"): [9] * 9}
+    assert read(forward, "surge")["A", "nurse"] == [1] * 9
+    assert read(project_capacity(dated([8]), MONDAY, pd.date_range("2024-01-02", periods=2))) == {("A", "nurse"): [8, 8]}
+
+
 def test_a_gap_before_the_as_of_date_is_bridged_by_the_last_report():
     as_of = MONDAY + pd.Timedelta(days=6)
     forward = project_capacity(dated([1, 2, 3, ..., ..., 6]), as_of, pd.date_range(as_of, periods=8)[1:])

@@ -2,8 +2,8 @@ r"""The linear program: sets, the order of its parts, its objective.
 
 Every part is a function in a module of its own (`patients`, `units`, `drugs`, `limits`) that adds families of columns and rows;
 parts that a problem leaves out add none. Indices: scenarios s, sites i, resources r, periods t, links l = (i, j). Data: demand d,
-need D (demand and what it requires), capacity c, planning occupancy o, survival S, requirements q, scenario weights w. All
-variables are at least 0 unless said.
+need D (demand and what it requires), capacity c, the units e that a scenario has more than that (or fewer), planning occupancy o,
+survival S, requirements q, scenario weights w. All variables are at least 0 unless said.
 
 =======================  ========================================================================================
 ``move[l,r,t]``          patients (beds) or units (staff, equipment) sent
@@ -23,9 +23,9 @@ Rows, with the names they carry:
 * net:        ``net = received - sent``
 * relocated:  ``relocated[r,t] = sum over e, u <= t of S[e,r](t - u) net[e,u]  (+ sent[t] where beds are kept for a day)``
 * there:      ``relocated - received >= -d[s]``, or arriving: ``sent <= arrivals``
-* present:    ``present[t] = present[t-1] + c[t] - c[t-1] + arrived[t] - sent[t]``
-* usable:     ``D[s] + relocated + sum over b of q[b] (relocated[b] - short[s,b]) - short[s] <= o (c + surge)`` for beds, and
-  ``<= present + surge + overtime`` for staff and equipment
+* present:    ``present[t] = present[t-1] + c[t] - c[t-1] + arrived[t] - sent[t]``, at least what is missing in the worst scenario
+* usable:     ``D[s] + relocated + sum over b of q[b] (relocated[b] - short[s,b]) - short[s] <= o (c + e[s] + surge)`` for beds,
+  and ``<= present + e[s] + surge + overtime`` for staff and equipment
 * stock:      ``stock[k,t] <= stock[k,t-1] + delivered[k,t] + arrived[k,t] + ordered[k,t] - sent[k,t] - used[k,t]``
 * served:     ``(1 - wastage) sum over k of used[k] + short = D + sum over b of q[b] (relocated[b] - short[b])``
 

@@ -170,7 +170,7 @@ class Problem:
     weights : numpy.ndarray
         Shape (S,): probability of each scenario.
     capacity : numpy.ndarray
-        Shape (I, R, T): units in place; for drugs units delivered.
+        Shape (I, R, T): units in place; for drugs units delivered. Where it is uncertain, what the plan physically moves from.
     surge : numpy.ndarray
         Shape (I, R, T): most surge units that can be open, 0 where there is no time left to open them.
     surge_lead_days : numpy.ndarray
@@ -194,6 +194,9 @@ class Problem:
         The `orders` table: what may be ordered.
     shifts, tiers : pandas.DataFrame
         The tables of these names.
+    capacity_change : numpy.ndarray
+        Shape (S, I, R, T): units by which each scenario's capacity differs from `capacity`; None where capacity is certain. What
+        is delivered of a drug is always certain.
     """
 
     sites: tuple[str, ...]
@@ -214,6 +217,7 @@ class Problem:
     orders: pd.DataFrame = field(default_factory=lambda: empty("orders"))
     shifts: pd.DataFrame = field(default_factory=lambda: empty("shifts"))
     tiers: pd.DataFrame = field(default_factory=lambda: empty("tiers"))
+    capacity_change: np.ndarray | None = None
     at: Positions = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
@@ -232,6 +236,7 @@ class Problem:
                                   f"{self.sites[site]!r}, resource {self.names[resource]!r}.")
         if self.arrivals is not None and (self.arrivals.shape != shape or not np.all(self.arrivals >= 0)):
             raise MedlibError(f"arrivals must be numbers of at least 0 (infinite: no limit) with shape {shape}.")
+        self._check_change(shape)
         unknown = set(self.links["origin"]).union(self.links["destination"]) - set(self.sites)
         if unknown:
             raise MedlibError(f"links name the unknown site(s) {', '.join(sorted(unknown))}.")
@@ -243,6 +248,19 @@ class Problem:
                 raise MedlibError(f"Leaving {name!r} unused would count less than lacking what it requires; raise its "
                                   "shortage_weight to at least the weighted sum of what it requires.")
         object.__setattr__(self, "at", Positions(self))
+
+    def _check_change(self, shape: tuple[int, int, int]) -> None:
+        if self.capacity_change is None:
+            return
+        if self.capacity_change.shape != (len(self.weights), *shape):
+            raise MedlibError(f"capacity_change must have shape {(len(self.weights), *shape)}; got {self.capacity_change.shape}.")
+        # NaN compares as false, and a rounding error is no negative capacity.
+        if not (self.scenario_capacity >= -1e-9).all():
+            raise MedlibError("capacity_change must leave at least 0 units in every scenario; got fewer, or no number.")
+        drugs = [name for name, change in zip(self.names, self.capacity_change.any(axis=(0, 1, 3))) if change
+                 and self.kinds[name] == "drug"]
+        if drugs:
+            raise MedlibError(f"Deliveries of drugs are certain; capacity_change must be 0 for {drugs[0]!r}.")
 
     @cached_property
     def names(self) -> list[str]:
@@ -282,7 +300,7 @@ class Problem:
             need = self.demand[:, :, resource] + np.einsum(
                 "q,siqt->sit", self.needs[:, resource], self.demand) - np.einsum("q,siqt->sit", self.needs[:, resource], short)
             if self.kinds[self.names[resource]] != "drug":
-                usable = self.occupancy[resource] * self.capacity[:, resource]
+                usable = self.occupancy[resource] * self.scenario_capacity[:, :, resource]
                 short[:, :, resource] = np.maximum(need - usable, 0.0)
         return short
 
@@ -321,6 +339,22 @@ class Problem:
     def occupancy(self) -> np.ndarray:
         """Shape (R,): share of the units that may be planned."""
         return np.array([self.rules.planning_occupancy if kind == "bed" else 1.0 for kind in self.resources["kind"]])
+
+    @cached_property
+    def scenario_capacity(self) -> np.ndarray:
+        """Shape (S, I, R, T): units in place in each scenario; (1, I, R, T) where capacity is certain."""
+        return self.capacity[None] if self.capacity_change is None else self.capacity + self.capacity_change
+
+    @cached_property
+    def mean_capacity(self) -> np.ndarray:
+        """Shape (I, R, T): capacity averaged over the scenarios."""
+        certain = self.capacity_change is None
+        return self.capacity if certain else self.capacity + np.tensordot(self.weights, self.capacity_change, 1)
+
+    @cached_property
+    def missing(self) -> np.ndarray:
+        """Shape (I, R, T): units of `capacity` that are not there in the worst scenario, so that they cannot be sent away."""
+        return np.maximum(self.capacity - self.scenario_capacity.min(axis=0), 0.0)
 
     @cached_property
     def mean_demand(self) -> np.ndarray:

@@ -131,7 +131,7 @@ def add_units(model: Model) -> None:
         link, when = np.nonzero(at_once)
         where[model.destination[link], :, when] = True
         where &= posed.at.sends[:, None, None]
-        rows = lp.add_rows("in_the_morning", axes, low=0.0, where=where)
+        rows = lp.add_rows("in_the_morning", axes, where=where)
         rows.add(model.present.index)
         rows.add(np.where(at_once[:, None, :], move, -1), -1.0, at=rows.index[model.destination])
     model.overtime = None
@@ -210,6 +210,7 @@ def _add_shifts(model: Model) -> None:
     scenario = {"scenario": range(len(posed.weights)), "site": posed.sites}
     model.staffed = lp.add_rows("staffed", {**scenario, **key, "date": posed.dates})
     model.shift_place, model.shift_share = place, shifts["share"].to_numpy(float)
+    model.shift_part = (shifts["share"] / shifts.groupby("resource")["share"].transform("sum")).fillna(0.0).to_numpy(float)
     _add_need(model, model.staffed, place, model.shift_share)
     model.staffed.add(roster.index, -1.0)
     model.staffed.add(model.surge.index[:, place], -1.0)
@@ -222,16 +223,21 @@ def _add_shifts(model: Model) -> None:
 def fill_units(model: Model) -> None:
     """Set what is in place and what is needed."""
     posed, lp = model.posed, model.lp
-    capacity = posed.capacity[:, model.units]
+    capacity, missing = posed.capacity[:, model.units], posed.missing[:, model.units]
     lp.rows["present"].update(low=np.diff(capacity, axis=2, prepend=0.0), high=np.diff(capacity, axis=2, prepend=0.0))
-    model.present.update(low=posed.at.keep_share[:, None, None] * capacity)
+    model.present.update(low=np.maximum(posed.at.keep_share[:, None, None] * capacity, missing))
+    if "in_the_morning" in lp.rows:
+        lp.rows["in_the_morning"].update(low=missing)
     model.surge.update(high=posed.surge[:, model.movable])
     bed = np.arange(len(model.movable)) < len(model.beds)
-    room = np.where(bed[:, None], posed.occupancy[model.movable][:, None] * posed.capacity[:, model.movable], 0.0)
-    need = posed.need[:, :, model.movable]
-    model.usable.update(high=room - need)
+    share, need = posed.occupancy[model.movable][:, None], posed.need[:, :, model.movable]
+    room = np.where(bed[:, None], share * posed.capacity[:, model.movable], 0.0)
+    change = 0.0 if posed.capacity_change is None else posed.capacity_change[:, :, model.movable]
+    model.usable.update(high=room + share * change - need)
     if model.staffed is not None:
-        model.staffed.update(high=-model.shift_share[:, None] * need[:, :, model.shift_place])
+        # Whoever stays away is missed in every shift, in proportion to its size.
+        away = 0.0 if posed.capacity_change is None else change[:, :, model.shift_place] * model.shift_part[:, None]
+        model.staffed.update(high=away - model.shift_share[:, None] * need[:, :, model.shift_place])
         model.rest.update(high=np.maximum(np.diff(capacity[:, model.rested], axis=2), 0.0))
     if len(posed.tiers):
         first = ~model.tiers["resource"].duplicated().to_numpy()[:, None]

@@ -10,6 +10,7 @@ import pandas as pd
 from medlib.allocate import Problem, solve_lexicographic
 from medlib.simulate.policies import do_nothing, follow, react, replan
 from medlib.simulate.world import Record, roll
+from medlib.supply import PLAN_LEVELS
 
 
 #: Policies in the order of the ladder, and their names for people.
@@ -32,6 +33,7 @@ def bound_shortage(truth: Problem) -> np.ndarray:
     rules = replace(truth.rules, protect_sites=False)
     pooled = replace(truth, sites=("everywhere",), demand=truth.demand.sum(axis=1, keepdims=True), rules=rules,
                      capacity=truth.capacity.sum(axis=0, keepdims=True), surge=truth.surge.sum(axis=0, keepdims=True),
+                     capacity_change=None if truth.capacity_change is None else truth.capacity_change.sum(axis=1, keepdims=True),
                      surge_lead_days=truth.surge_lead_days.max(axis=0, keepdims=True), links=truth.links.iloc[:0],
                      stock=truth.stock.assign(site="everywhere"), arrivals=None, site_limits=truth.site_limits.iloc[:0],
                      levels=truth.levels.iloc[:0], orders=_pool_orders(truth.orders))
@@ -46,7 +48,8 @@ def _pool_orders(orders: pd.DataFrame) -> pd.DataFrame:
     return pooled.assign(site="everywhere", cost=0.0)
 
 
-def climb(truth: Problem, forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> dict[str, Record]:
+def climb(truth: Problem, forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, expected: pd.DataFrame | None = None,
+          correlation: float = 0.0) -> dict[str, Record]:
     """Roll every policy of the ladder through the window.
 
     Parameters
@@ -59,6 +62,11 @@ def climb(truth: Problem, forecasts: pd.DataFrame, capacity: pd.DataFrame, horiz
         The `capacity` table.
     horizon : int
         Periods that the planning policies look ahead.
+    expected : pandas.DataFrame, optional
+        Capacity forecasts as of every period of the window, as from `medlib.outlook.forecast_capacity`; left out: last week's
+        pattern goes on, for certain.
+    correlation : float
+        Of demand and capacity; see `medlib.allocate.weigh_pairs`.
 
     Returns
     -------
@@ -66,8 +74,11 @@ def climb(truth: Problem, forecasts: pd.DataFrame, capacity: pd.DataFrame, horiz
         By rung, in the order of `RUNGS`.
     """
     median = forecasts[forecasts["quantile"] == 0.5]
-    policies = {"do_nothing": do_nothing, "reactive": react, "point_forecast": replan(median, capacity, horizon),
-                "full_forecast": replan(forecasts, capacity, horizon),
+    point = full = None
+    if expected is not None:
+        point, full = expected[expected["quantile"] == 0.5], expected[expected["quantile"].isin(PLAN_LEVELS)]
+    policies = {"do_nothing": do_nothing, "reactive": react, "point_forecast": replan(median, capacity, horizon, point),
+                "full_forecast": replan(forecasts, capacity, horizon, full, correlation),
                 "perfect_foresight": follow(solve_lexicographic(truth))}
     return {rung: roll(truth, policies[rung], beyond=horizon) for rung in RUNGS}
 

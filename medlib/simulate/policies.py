@@ -75,7 +75,8 @@ def follow(plan: Plan) -> Policy:
     return policy
 
 
-def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> Policy:
+def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, expected: pd.DataFrame | None = None,
+           correlation: float = 0.0) -> Policy:
     """Make a policy that plans anew each period and carries out the first period of the plan.
 
     Parameters
@@ -86,6 +87,11 @@ def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> Pol
         The `capacity` table; only rows up to the period at hand are looked at.
     horizon : int
         Periods planned, today's included.
+    expected : pandas.DataFrame, optional
+        Capacity forecasts as of every period, as from `medlib.outlook.forecast_capacity`; several quantiles make scenarios. Left
+        out: last week's pattern goes on, for certain.
+    correlation : float
+        Of demand and capacity; see `medlib.allocate.weigh_pairs`.
 
     Returns
     -------
@@ -93,7 +99,7 @@ def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> Pol
         A `Policy`.
     """
     def policy(period: int, state: State) -> Orders:
-        problem = _look_ahead(forecasts, capacity, horizon, period, state)
+        problem = _look_ahead(forecasts, capacity, horizon, period, state, expected, correlation)
         plan = solve(problem)
         planned = plan.surge_units
         for (site, resource), wait in np.ndenumerate(lead_periods(state.truth)):
@@ -104,27 +110,36 @@ def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int) -> Pol
     return policy
 
 
-def _look_ahead(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, period: int, state: State) -> Problem:
+def _look_ahead(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, period: int, state: State,
+                expected: pd.DataFrame | None = None, correlation: float = 0.0) -> Problem:
     """Pose today's problem: today as it is, later periods as forecast, both as changed by earlier decisions."""
     truth, today = state.truth, state.truth.dates[period]
     ahead = forecasts[forecasts["as_of"] == today]
     later = pd.DatetimeIndex(np.sort(ahead["date"].unique()))[:horizon - 1]
-    expected = pd.concat([spread_capacity(capacity[is_known(capacity, today)], truth.dates[[period]]),
-                          project_capacity(capacity, today, later)] if len(later) else
-                         [spread_capacity(capacity[is_known(capacity, today)], truth.dates[[period]])])
+    there = spread_capacity(capacity[is_known(capacity, today)], truth.dates[[period]])
+    if expected is not None:
+        coming = expected[(expected["as_of"] == today) & expected["date"].isin(later)]
+        there = there.merge(pd.DataFrame({"quantile": expected["quantile"].unique()}), how="cross")
+    elif len(later):
+        coming = project_capacity(capacity, today, later)
+    else:
+        coming = there.iloc[:0]
     seen = pd.concat([ahead[ahead["date"].isin(later)]] + [
         _today(truth, period).assign(quantile=level) for level in ahead["quantile"].unique()])
-    problem = pose_problem(pd.DataFrame({"site": truth.sites}), truth.resources, truth.links, seen, expected, truth.rules,
-                           stock=list_stock(state, period))
+    problem = pose_problem(pd.DataFrame({"site": truth.sites}), truth.resources, truth.links, seen, pd.concat([there, coming]),
+                           truth.rules, stock=list_stock(state, period), correlation=correlation)
     span = slice(period, period + len(problem.dates))
     drugs = state.positions("drug")
-    supply = np.maximum(problem.capacity + state.units[:, :, span], 0.0)
+    units = state.units[:, :, span]
+    supply, change = np.maximum(problem.capacity + units, 0.0), problem.capacity_change
+    if change is not None:
+        change = np.maximum(problem.scenario_capacity + units, 0.0) - supply
     supply[:, drugs, 0] = 0.0  # today's delivery is in the stock already
     wait, ahead_by = lead_periods(truth)[:, :, None], np.arange(len(problem.dates))
     surge = np.where(ahead_by < wait, np.minimum(state.requested[:, :, span], problem.surge.max(axis=2, keepdims=True)),
                      problem.surge)
     return replace(problem, demand=np.maximum(problem.demand + state.patients[:, :, span], 0.0), capacity=supply,
-                   surge=surge)
+                   capacity_change=change, surge=surge)
 
 
 def _today(truth: Problem, period: int) -> pd.DataFrame:
