@@ -228,8 +228,9 @@ def search(family: str, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], h
         raise MedlibError("The seasonal-naive forecaster makes no error on the dates of the search, so there is nothing to search for.")
 
     def judge(trial: optuna.Trial) -> float:
-        chosen = {setting: _suggest(trial, setting, *ends) for setting, ends in space.items()}
-        maker = partial(_make, family, horizon, {family: {**fixed.get(family, {}), **chosen}}, seed)
+        for setting, ends in space.items():
+            _suggest(trial, setting, *ends)
+        maker = partial(_make, family, horizon, {family: {**fixed.get(family, {}), **read_settings(trial)}}, seed)
         return judge_settings(maker, naive, history, as_ofs, horizon, trial)
 
     while (done := len(study.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED)))) < trials:
@@ -257,12 +258,18 @@ def _digest(history: pd.DataFrame, *more: object) -> str:
     return hashlib.sha256(seen).hexdigest()[:8]
 
 
-def _suggest(trial: optuna.Trial, setting: str, low: float, high: float) -> object:
+def _suggest(trial: optuna.Trial, setting: str, low: float, high: float) -> None:
     if isinstance(low, bool):
-        return trial.suggest_categorical(setting, (low, high))
-    if isinstance(low, int):
-        return trial.suggest_int(setting, low, high, log=True)
-    return round(trial.suggest_float(setting, low, high, step=STEP), 2)
+        trial.suggest_categorical(setting, (low, high))
+    elif isinstance(low, int):
+        trial.suggest_int(setting, low, high, log=True)
+    else:
+        trial.suggest_float(setting, low, high, step=STEP)
+
+
+def read_settings(trial: optuna.Trial | optuna.trial.FrozenTrial) -> dict[str, object]:
+    """Settings that a trial tried; steps of fractions leave no trace of their binary form."""
+    return {setting: round(value, 2) if isinstance(value, float) else value for setting, value in trial.params.items()}
 
 
 def judge_settings(maker: Callable[[], Forecaster], naive: pd.Series, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp],
@@ -281,7 +288,7 @@ def judge_settings(maker: Callable[[], Forecaster], naive: pd.Series, history: p
 def tabulate_trials(study: optuna.Study, family: str) -> pd.DataFrame:
     """The `tuning` table's rows of one search, rounded to three decimals; `used` marks the best whole trial."""
     best = study.best_trial.number
-    rows = [{"model": family, "trial": trial.number, "settings": json.dumps(trial.params), "relative_wis": trial.value,
+    rows = [{"model": family, "trial": trial.number, "settings": json.dumps(read_settings(trial)), "relative_wis": trial.value,
              "as_ofs": len(trial.intermediate_values), "state": {"fail": "failed"}.get(state := trial.state.name.lower(), state),
              "used": trial.number == best} for trial in study.get_trials(False)]
     return pd.DataFrame(rows).astype({"relative_wis": float}).round({"relative_wis": 3})

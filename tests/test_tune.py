@@ -142,6 +142,14 @@ def test_the_weights_of_settings_add_up(found):
     assert tune.weigh_settings({"x": optuna.create_study()}).empty
 
 
+def test_fractions_are_written_as_they_are_read():
+    trial = optuna.trial.create_trial(params={"dropout": 7 * 0.05, "hidden": 34}, value=1.0, distributions={
+        "dropout": optuna.distributions.FloatDistribution(0, 0.6, step=0.05), "hidden": optuna.distributions.IntDistribution(16, 96)})
+    assert trial.params["dropout"] != 0.35
+    assert format_settings({"recurrent_network": tune.read_settings(trial)}) == (
+        "recurrent_network.dropout=0.35 recurrent_network.hidden=34")
+
+
 def test_a_search_goes_on_where_it_was_and_ends_where_it_would_have(found, tmp_path):
     file = tmp_path / "tuning.sqlite"
     first = list_tried(look(make_demand(), file, 3))
