@@ -5,7 +5,7 @@ with replacement, begun on a random Monday and thinned at random; 14 days are fo
 memory is what that process takes above what it took before it learned. Peers: AutoETS and AutoARIMA of statsforecast, which answer a model
 a series, and skforecast's recursive forecaster with boosted trees and bootstrapped quantiles, pooled as medlib's are. skforecast
 needs an older pandas, hence an interpreter of its own: ``uv venv sk; uv pip install --python sk/bin/python skforecast``, then
-``--skforecast sk/bin/python``. What took over `PATIENCE` seconds at one size is not asked at the next.
+``--skforecast sk/bin/python``. A peer that would take over `PATIENCE` seconds at the next size is not asked.
 """
 
 from __future__ import annotations
@@ -136,19 +136,17 @@ def main() -> None:
     from medlib.forecast import FORECASTERS
     sizes = [int(size) for size in given.series.split(",")]
     models = given.models.split(",") if given.models else [*FORECASTERS, *(peer for peer in PEERS if peer != "skforecast" or given.skforecast)]
-    found, tired = {}, set()
+    found = {}
     table = Table("model", "series", "fit, ms a series", "predict, ms a series", "peak MB", "growth", title=f"{HORIZON} days from {DAYS}")
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             np.save(file := Path(folder) / f"{size}.npy", resample_births(size))
             for model in models:
-                if model in tired:
+                last = found.get(model, {}).get(max(found.get(model, {}), default=0))
+                if model in PEERS and last and last["total_seconds"] * size / max(found[model]) > PATIENCE:
                     continue
                 row = measure_alone(model, file, given.skforecast if model == "skforecast" else sys.executable)
                 total = row["fit_seconds"] + row["predict_seconds"]
-                if total > PATIENCE:
-                    tired.add(model)
-                last = found.get(model, {}).get(max(found.get(model, {}), default=0))
                 # 1: as fast as the number of series; below: slower.
                 row["growth"] = None if last is None else total / last["total_seconds"] / (size / max(found[model]))
                 found.setdefault(model, {})[size] = row | {"total_seconds": total}

@@ -111,7 +111,8 @@ def test_datasets_tells_what_there_is(ask):
         block = re.search(rf"^{entry.name}: .*?(?=^\S|\Z)", out, re.M | re.S)[0]
         for fact in (entry.title, entry.what, entry.where, entry.span, f"{entry.rows:,}", entry.licence):
             assert fact in block
-        assert ("offline" in block) == (not entry.url) and (f"{entry.size_mb:g} MB" in block) == bool(entry.url)
+        assert ("offline" in block) == (not entry.file) and (f"{entry.size_mb:g} MB" in block) == bool(entry.file)
+        assert ("downloaded" in block) == bool(entry.url)
 
 
 def test_parameters_names_each_with_type_default_and_unit(ask):

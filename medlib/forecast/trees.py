@@ -9,6 +9,7 @@ import pandas as pd
 from quantile_forest import ExtraTreesQuantileRegressor, RandomForestQuantileRegressor
 from scipy.stats import norm
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from medlib.forecast.base import LEVELS
 from medlib.forecast.pooled import PooledForecaster
@@ -154,9 +155,11 @@ class GradientBoosting(TreeForecaster):
     def _fit(self, features: np.ndarray, change: np.ndarray):
         levels = np.array(self.levels)
         self.fitted = levels if len(levels) <= 7 else levels[np.linspace(0, len(levels) - 1, 7).round().astype(int)]
-        return [HistGradientBoostingRegressor(
-            loss="quantile", quantile=level, max_iter=self.rounds, learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=50,
-            early_stopping=False, random_state=self.seed).fit(features, change) for level in self.fitted]
+        # Fits are small: on a busy machine, threads that wait for each other cost far more time than they save.
+        with threadpool_limits(1, "openmp"):
+            return [HistGradientBoostingRegressor(
+                loss="quantile", quantile=level, max_iter=self.rounds, learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=50,
+                early_stopping=False, random_state=self.seed).fit(features, change) for level in self.fitted]
 
     def _predict(self, features: np.ndarray) -> np.ndarray:
         fitted = np.sort(np.stack([ensemble.predict(features) for ensemble in self.model], axis=-1), axis=-1)

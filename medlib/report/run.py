@@ -29,7 +29,7 @@ REPORTS = tables.PROJECT / "reports"
 #: The notebook whose outputs are the report.
 REPORT = "50_report"
 #: Packages whose versions are recorded.
-PACKAGES = ("medlib", "highspy", "matplotlib", "numpy", "pandas", "pandera", "papermill", "pulp", "quantile-forest",
+PACKAGES = ("medlib", "highspy", "matplotlib", "numpy", "optuna", "pandas", "pandera", "papermill", "pulp", "quantile-forest",
             "scikit-learn", "scipy", "torch")
 
 #: Called with (notebook, position, notebooks in all, cells done, cells in all).
