@@ -19,16 +19,15 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from medlib.calendar import infer_period
+from medlib.calendar import SEASONS, infer_period
 from medlib.catalog import load_dataset
-from medlib.forecast import FORECASTERS, LEVELS, choose_origins, list_forecasters
+from medlib.forecast import COMBINED, FORECASTERS, LEVELS, choose_origins, list_forecasters
 from medlib.prepare import clean_demand, widen
 from medlib.score import pair_forecasts, score_pairs
+from medlib.validate import HORIZONS
 
-#: Members of the combination.
-COMBINED = ("random_forest", "recurrent_network")
-#: Periods ahead, length of a season, and periods that the local models see, by kind of period.
-HORIZON, SEASON, LOOK_BACK = {"D": 14, "W": 4, "M": 12}, {"D": 7, "W": 52, "M": 12}, {"D": 365, "W": 156, "M": 120}
+#: Periods that the local models see, by kind of period.
+LOOK_BACK = {"D": 365, "W": 156, "M": 120}
 
 
 def forecast_locally(demand: pd.DataFrame, period: str, horizon: int, models: dict) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
@@ -60,7 +59,7 @@ def run(dataset: str, count: int, models: list[str] | None) -> dict[str, dict[st
     """Scores and seconds of every model."""
     demand, _ = clean_demand(load_dataset(dataset)[0]["demand"])
     period = infer_period(demand["date"])
-    horizon = HORIZON[period[0]]
+    horizon = HORIZONS[period[0]]
     forecasts, fitting, predicting = {}, {}, {}
     for as_of in choose_origins(demand, horizon, count):
         known = demand[demand["date"] <= as_of]
@@ -69,8 +68,9 @@ def run(dataset: str, count: int, models: list[str] | None) -> dict[str, dict[st
                 continue
             if name == "combination" and not models:
                 # Its members have learned already, and their quantiles' mean is its forecast.
-                forest, network = (forecasts[member][-1] for member in COMBINED)
-                forecasts.setdefault(name, []).append(network.assign(model=name, demand=(forest["demand"] + network["demand"]) / 2))
+                members = [forecasts[member][-1] for member in COMBINED]
+                forecasts.setdefault(name, []).append(
+                    members[0].assign(model=name, demand=sum(member["demand"] for member in members) / len(members)))
                 for seconds in (fitting, predicting):
                     seconds.setdefault(name, []).append(sum(seconds[member][-1] for member in COMBINED))
                 continue
@@ -83,9 +83,11 @@ def run(dataset: str, count: int, models: list[str] | None) -> dict[str, dict[st
         wanted = [name for name in ("auto_arima", "auto_ets") if not models or name in models]
         if wanted:
             from statsforecast.models import AutoARIMA, AutoETS
-            makers = {"auto_arima": AutoARIMA, "auto_ets": AutoETS}
-            found, seconds = forecast_locally(known, period, horizon, {name: makers[name](season_length=SEASON[period[0]])
-                                                                       for name in wanted})
+            season = SEASONS[period[0]]
+            # Long series approximately, as R's auto.arima does by default: exactly takes minutes for each as-of date.
+            makers = {"auto_arima": AutoARIMA(season_length=season, approximation=LOOK_BACK[period[0]] > 150),
+                      "auto_ets": AutoETS(season_length=season)}
+            found, seconds = forecast_locally(known, period, horizon, {name: makers[name] for name in wanted})
             for name, frame in found.items():
                 forecasts.setdefault(name, []).append(frame)
                 fitting.setdefault(name, []).append(seconds[name])

@@ -8,6 +8,8 @@ import pandas as pd
 from medlib.errors import MedlibError
 
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+#: Periods after which the same season comes again, by kind of period: a week for days, else a year.
+SEASONS = {"D": 7, "W": 52, "M": 12}
 
 
 def fit_grid(dates) -> tuple[str, pd.DatetimeIndex]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from medlib.calendar import extend, infer_period
 from medlib.errors import MedlibError
-from medlib.forecast import LEVELS, Forecaster, RandomForest, SeasonalNaive, choose_origins, list_forecasters, roll_forecasts
+from medlib.forecast import LEVELS, LastValue, RandomForest, SeasonalNaive, choose_origins, list_forecasters, roll_forecasts
 from medlib.score import pair_forecasts, score_intervals
 from medlib.supply import KEYS, SUPPLY, project_capacity, spread_capacity
 
@@ -17,18 +17,6 @@ from medlib.supply import KEYS, SUPPLY, project_capacity, spread_capacity
 CARRIED = "carried"
 #: A series that did not change for so many periods is taken to stay. The naive forecasters look back as far.
 LOOK_BACK = 180
-
-
-class LastValue(Forecaster):
-    """Today's figure, with its past errors' quantiles on the square-root scale, each series and each step ahead by itself."""
-
-    name = "last_value"
-
-    def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
-        values = np.sqrt(known.to_numpy())
-        spread = [np.quantile((values[ahead:] - values[:-ahead])[-LOOK_BACK:], self.levels, axis=0).T
-                  for ahead in range(1, horizon + 1)]
-        return np.maximum(values[-1][:, None] + np.stack(spread), 0.0) ** 2
 
 
 def forecast_capacity(capacity: pd.DataFrame, resources: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], period: str, horizon: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from medlib.errors import MedlibError
 
@@ -61,15 +62,17 @@ def fit_net(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], target: torc
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-3)
     steps = -(-count // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps * epochs)
-    for _ in range(epochs):
-        for chosen in torch.randperm(count, device=device).split(batch):
-            noisy = [part[chosen] + noise * torch.randn_like(part[chosen]) for part in inputs]
-            found = loss(net(*noisy), target[chosen])
-            optimiser.zero_grad()
-            found.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
+    # Steps are small: a second thread hardly saves time, and on a busy machine threads that wait for each other cost many times more.
+    with threadpool_limits(1, "openmp"):
+        for _ in range(epochs):
+            for chosen in torch.randperm(count, device=device).split(batch):
+                noisy = [part[chosen] + noise * torch.randn_like(part[chosen]) for part in inputs]
+                found = loss(net(*noisy), target[chosen])
+                optimiser.zero_grad()
+                found.backward()
+                torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                optimiser.step()
+                schedule.step()
     if not torch.isfinite(found):
         raise MedlibError("The network's loss is not a number; lower the learning rate or look for extreme values in the data.")
     return net.eval()

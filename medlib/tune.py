@@ -15,8 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from medlib.errors import MedlibError
-from medlib.forecast import (Combination, Forecaster, GradientBoosting, RandomForest, SeasonalNaive, choose_origins, list_forecasters,
-                             roll_forecasts)
+from medlib.forecast import Forecaster, SeasonalNaive, choose_origins, get_kind, make_forecaster, roll_forecasts
 from medlib.tables import PROJECT, get_workspace
 from medlib.validate import tabulate_losses
 
@@ -27,7 +26,6 @@ from optuna.trial import TrialState
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 #: Settings of each forecaster that has any.
 Settings = Mapping[str, Mapping[str, object]]
-TUNABLE = ("seasonal_naive", "random_forest", "gradient_boosting", "recurrent_network")
 #: What is searched: the ends of a range, of whole numbers on the log scale, or two ways.
 SPACES: dict[str, dict[str, tuple]] = {
     "random_forest": {"leaf": (2, 80), "extra": (False, True), "trends": (False, True)},
@@ -36,17 +34,6 @@ SPACES: dict[str, dict[str, tuple]] = {
 }
 #: Fractions are searched in such steps: finer ones are lost in the noise.
 STEP = 0.05
-
-
-def get_kind(name: str) -> type[Forecaster]:
-    """Return the class of a forecaster that has settings."""
-    if name == "recurrent_network":
-        from medlib.forecast.recurrent import RecurrentNetwork  # torch takes seconds to import
-        return RecurrentNetwork
-    kinds = {kind.name: kind for kind in (SeasonalNaive, RandomForest, GradientBoosting)}
-    if name not in kinds:
-        raise MedlibError(f"Forecasters with settings are {', '.join(TUNABLE)}; got {name!r}.")
-    return kinds[name]
 
 
 def list_settings(name: str) -> dict[str, object]:
@@ -128,32 +115,6 @@ def format_settings(settings: Settings) -> str:
     return " ".join(f"{name}.{setting}={json.dumps(value)}" for name, given in settings.items() for setting, value in given.items())
 
 
-def list_settled(history: pd.DataFrame, horizon: int, names: Sequence[str], settings: Settings | None = None, trees: int = 100,
-                 seed: int = 1) -> dict[str, Callable[[], Forecaster]]:
-    """Makers of those of the named forecasters that this history is long enough for, with these settings.
-
-    Parameters
-    ----------
-    history, horizon, trees, seed
-        As in `medlib.forecast.list_forecasters`.
-    names : sequence of str
-        Of `medlib.forecast.FORECASTERS`.
-    settings : mapping, optional
-        As from `parse_settings`; a combination takes those of its members.
-    """
-    settings = settings or {}
-    forest = {"trees": trees, **settings.get(RandomForest.name, {})}
-    settings = {**settings, RandomForest.name: forest}
-    return {name: partial(_make, name, horizon, settings, seed) for name in list_forecasters(history, horizon, names=names)}
-
-
-def _make(name: str, horizon: int, settings: Settings, seed: int) -> Forecaster:
-    if name == Combination.name:
-        return Combination([_make(member, horizon, settings, seed) for member in ("random_forest", "recurrent_network")])
-    chance = {} if name == SeasonalNaive.name else {"seed": seed}
-    return get_kind(name)(horizon, **chance, **settings.get(name, {}))
-
-
 def divide_origins(history: pd.DataFrame, horizon: int, searched: int, held_out: int) -> tuple[list, list]:
     """As-of dates for a search, and later ones that judge what it found; every outcome of the first is known at the second.
 
@@ -230,7 +191,7 @@ def search(family: str, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], h
     def judge(trial: optuna.Trial) -> float:
         for setting, ends in space.items():
             _suggest(trial, setting, *ends)
-        maker = partial(_make, family, horizon, {family: {**fixed.get(family, {}), **read_settings(trial)}}, seed)
+        maker = partial(make_forecaster, family, horizon, seed, {family: {**fixed.get(family, {}), **read_settings(trial)}})
         return judge_settings(maker, naive, history, as_ofs, horizon, trial)
 
     while (done := len(study.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED)))) < trials:

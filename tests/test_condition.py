@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn.metrics import f1_score
 
-from medlib import catalog, condition
+from medlib import catalog
 from medlib.catalog.stays import EICU_FILES, load_eicu_demo, load_stays, make_stays
-from medlib.condition import HourEncoder, RecurrentClassifier, arrange_hours, cross_predict, distribute_count, forecast_escalations
 from medlib.errors import MedlibError
+from medlib.patients import condition, risks
+from medlib.patients.condition import HourEncoder, RecurrentClassifier, arrange_hours
+from medlib.patients.risks import cross_predict, distribute_count, forecast_escalations
 
 MIRRORED = Path(os.environ.get("MEDLIB_MIRROR", "nowhere")) / "eicu_demo"
 needs_eicu = pytest.mark.skipif(not all((MIRRORED / entry.file).is_file() for entry in EICU_FILES),
@@ -170,12 +172,12 @@ class TestJudging:
         worse, patients = data.stays["worse"].to_numpy(), data.stays["patient"].to_numpy()
         found = cross_predict({name: models[name] for name in ("prevalence", "logistic_last", "recurrent_network")}, values, worse,
                               patients, folds=2)
-        scores = condition.score_predictions(found)
+        scores = risks.score_predictions(found)
         assert scores.loc["prevalence", "auroc"] == pytest.approx(0.5, abs=0.05)
         assert (scores.loc[["logistic_last", "recurrent_network"], "auroc"] > 0.75).all()
         assert (scores.loc[["logistic_last", "recurrent_network"], "brier"] < scores.loc["prevalence", "brier"]).all()
         np.testing.assert_allclose(scores["expected_share"], scores["observed_share"], atol=0.04)
-        bounds = condition.bound_scores(found, patients, "logistic_last", draws=60)
+        bounds = risks.bound_scores(found, patients, "logistic_last", draws=60)
         assert (bounds["low"] <= bounds["value"]).all() and (bounds["value"] <= bounds["high"]).all()
         own = bounds.loc["logistic_last", ["difference_low", "difference_high"]]
         assert (own == 0).all(axis=None)
@@ -190,7 +192,7 @@ class TestJudging:
     def test_threshold_has_the_highest_f1(self):
         worse, probability = np.array([0, 0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.25, 0.4, 0.6, 0.9])
         # Flagging from 0.25 on finds 3 of 3 with 1 false alarm (F1 6/7); from 0.6 on 2 of 3 with none (4/5).
-        assert condition.choose_threshold(worse, probability) == 0.25
+        assert risks.choose_threshold(worse, probability) == 0.25
         best = max(f1_score(worse, probability >= level) for level in probability)
         assert f1_score(worse, probability >= 0.25) == pytest.approx(best) == pytest.approx(6 / 7)
 
@@ -199,10 +201,10 @@ class TestJudging:
         odds = random.normal(-1, 1.2, 40_000)
         worse = random.random(40_000) < 1 / (1 + np.exp(-odds))
         extreme = 1 / (1 + np.exp(-(2 * odds + 0.6)))
-        intercept, slope = condition.fit_calibration(worse, extreme)
+        intercept, slope = risks.fit_calibration(worse, extreme)
         assert slope == pytest.approx(0.5, abs=0.03) and intercept == pytest.approx(-0.3, abs=0.06)
-        assert np.isnan(condition.fit_calibration(worse, np.full(40_000, 0.2))).all(), "no slope without two different probabilities"
-        np.testing.assert_allclose(condition.calibrate(extreme, worse, extreme[:50]), 1 / (1 + np.exp(-odds[:50])), atol=0.03)
+        assert np.isnan(risks.fit_calibration(worse, np.full(40_000, 0.2))).all(), "no slope without two different probabilities"
+        np.testing.assert_allclose(risks.calibrate(extreme, worse, extreme[:50]), 1 / (1 + np.exp(-odds[:50])), atol=0.03)
 
 
 class TestCounts:

@@ -213,7 +213,7 @@ def test_misuse_is_refused_in_one_sentence(make):
     refuse("^At least two dates are needed", lambda: make(1).fit(demand.iloc[:1]))
 
 
-@pytest.mark.parametrize(("freq", "needed"), [("D", 28 + 7 + 21), ("W-MON", 4 + 7 + 21), ("MS", 4 + 7 + 21)])
+@pytest.mark.parametrize(("freq", "needed"), [("D", 28 + 7 + 21), ("W-MON", 4 + 7 + 21), ("MS", 12 + 7 + 21)])
 def test_a_forest_says_how_much_history_it_needs(freq, needed):
     demand = make_demand(needed, freq=freq)
     dates = pd.DatetimeIndex(demand["date"].unique())

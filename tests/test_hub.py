@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from medlib import cli
 from medlib.errors import MedlibError
-from medlib.forecast.hub import LEVELS, RESOURCE, HubData, forecast_hub, list_references, read_hub_folder, see_before, to_hub
+from medlib.forecast.hub import LEVELS, RESOURCE, HubData, forecast_hub, list_references, mark_teaching, read_hub_folder, see_before, to_hub
 from medlib.forecast.vintages import expect_revisions, revise_newest, see_as_of
 
 MIRRORED = Path(os.environ.get("MEDLIB_MIRROR", "nowhere")) / "flusight"
@@ -96,7 +96,7 @@ def test_an_old_snapshot_is_forecast_further():
 
 def test_voluntary_weeks_do_not_teach():
     table = pd.DataFrame({"date": pd.to_datetime(["2024-04-27", "2024-05-04", "2024-10-26", "2024-11-02"])})
-    assert hold(publish()).mark_teaching(table)["learn"].tolist() == [True, False, False, True]
+    assert mark_teaching(table)["learn"].tolist() == [True, False, False, True]
 
 
 @pytest.mark.parametrize("first, last, match", [("2023-10-13", "2023-10-21", "Saturdays"), ("2023-10-21", "2023-10-14", "not before"),

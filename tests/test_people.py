@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 from sklearn.impute import SimpleImputer
 
-from medlib import people
 from medlib.catalog.people import MEPS_COPIES, MEPS_LEAKS, load_drugs, load_panel, load_people, load_visits, make_people
 from medlib.errors import MedlibError
 from medlib.forecast import LEVELS
-from medlib.people import NeedForest
+from medlib.patients import needs, population
+from medlib.patients.needs import NeedForest
 
 
 def assert_one_sentence(error):
@@ -36,7 +36,7 @@ def made():
 @pytest.fixture(scope="module")
 def paired(made):
     one = made["panel"]
-    return people.pair_years(one.rows, one.outcomes, one.need)
+    return needs.pair_years(one.rows, one.outcomes, one.need)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ class TestPairYears:
                          "visits": [4, 0, 6, 2, 9, 5], "dollars": [40.0, 0.0, 66.0, 21.0, 90.0, 50.0]})
 
     def test_by_hand_with_a_gap(self):
-        paired = people.pair_years(self.ROWS, ("visits", "dollars"), "visits")
+        paired = needs.pair_years(self.ROWS, ("visits", "dollars"), "visits")
         found = paired[["person", "year", "visits", "last_visits", "last_dollars"]].to_numpy().tolist()
         assert found == [[7, 2, 0, 4, 40], [7, 3, 6, 0, 0]]
         assert "dollars" not in paired
@@ -115,14 +115,14 @@ class TestPairYears:
     def test_nonsense_in_this_year_and_later_changes_nothing(self):
         changed = self.ROWS.copy()
         changed.loc[changed["year"] >= 2, ["visits", "dollars"]] = 1e6
-        before, after = (people.pair_years(rows, ("visits", "dollars"), "visits").query("year == 2").drop(columns="visits")
+        before, after = (needs.pair_years(rows, ("visits", "dollars"), "visits").query("year == 2").drop(columns="visits")
                          for rows in (self.ROWS, changed))
         assert before.equals(after)
 
     def test_nonsense_on_real_people(self, panel):
         changed = panel.rows.copy()
         changed.loc[changed["year"] >= 3, list(panel.outcomes)] = -1e6
-        before, after = (people.pair_years(rows, panel.outcomes, panel.need).query("year <= 3").drop(columns="visits")
+        before, after = (needs.pair_years(rows, panel.outcomes, panel.need).query("year <= 3").drop(columns="visits")
                          for rows in (panel.rows, changed))
         assert len(before) > 10_000 and before.equals(after)
 
@@ -150,7 +150,7 @@ class TestNeedForest:
 
     def test_ranks_are_uniform_where_intervals_hold_too_much(self, learned):
         forest, inputs, need = learned
-        ranks = people.rank_outcomes(forest.draw(inputs), need)
+        ranks = needs.rank_outcomes(forest.draw(inputs), need)
         said = forest.predict_quantiles(inputs)
         assert np.mean((0.25 < ranks) & (ranks < 0.75)) == pytest.approx(0.5, abs=0.06)
         assert np.mean((said[:, 2] <= need) & (need <= said[:, 4])) > 0.56
@@ -173,53 +173,53 @@ class TestHoldOut:
         """Nonsense in one group's needs changes no forecast of that group."""
         inputs, need, family = paired[["last_visits", "age_years"]].astype(float)[:600], paired["visits"][:600], paired["family"][:600]
         forest, odd = NeedForest(trees=4), family == family.iloc[0]
-        before, after = (people.hold_out(forest, inputs, values, family) for values in (need, need.mask(odd, 999)))
+        before, after = (needs.hold_out(forest, inputs, values, family) for values in (need, need.mask(odd, 999)))
         assert (before.mean[odd] == after.mean[odd]).all() and (before.draws[odd] == after.draws[odd]).all()
         assert not (before.mean[~odd] == after.mean[~odd]).all()
 
     def test_rows_keep_their_order(self, paired):
         inputs, need = paired[["last_visits"]].astype(float)[:900], paired["last_visits"][:900]
-        held = people.hold_out(NeedForest(trees=10), inputs, need, paired["family"][:900])
+        held = needs.hold_out(NeedForest(trees=10), inputs, need, paired["family"][:900])
         assert np.corrcoef(held.mean, need)[0, 1] > 0.8  # about 0 in any other order
 
     def test_too_few_groups_is_one_sentence(self, paired):
         with pytest.raises(MedlibError, match="got 1") as error:
-            people.hold_out(NeedForest(), paired[["last_visits"]], paired["visits"], pd.Series(0, paired.index))
+            needs.hold_out(NeedForest(), paired[["last_visits"]], paired["visits"], pd.Series(0, paired.index))
         assert_one_sentence(error)
 
 
 class TestRanksAndDependence:
     def test_ranks_by_hand(self):
         draws = np.array([[0, 0, 0, 2], [1, 3, 5, 7]])
-        ranks = np.array([people.rank_outcomes(draws, np.array([0, 4]), seed) for seed in range(300)])
+        ranks = np.array([needs.rank_outcomes(draws, np.array([0, 4]), seed) for seed in range(300)])
         assert ranks[:, 0].min() < 0.15 and 0.6 < ranks[:, 0].max() <= 0.75
         assert (ranks[:, 1] == 0.5).all()
-        assert people.rank_outcomes(draws, np.array([9, -1])).tolist() == [0.875, 0.125]
+        assert needs.rank_outcomes(draws, np.array([9, -1])).tolist() == [0.875, 0.125]
 
     def test_dependence_by_hand(self):
         """Scores 1, 2 | -1, 2 | 1: the mean product of the two pairs is 0, with 1, 2 | -1, -2 | 1 it is 2, over a mean square of 2.2."""
         groups = np.array(["a", "a", "b", "b", "c"])
-        assert people.measure_dependence(ndtr([1.0, 2.0, -1.0, 2.0, 1.0]), groups) == pytest.approx(0.0, abs=1e-12)
-        assert people.measure_dependence(ndtr([1.0, 2.0, -1.0, -2.0, 1.0]), groups) == pytest.approx(2 / 2.2)
-        assert people.measure_dependence(ndtr([1.0, 2.0]), np.array([1, 2])) == 0.0
+        assert population.measure_dependence(ndtr([1.0, 2.0, -1.0, 2.0, 1.0]), groups) == pytest.approx(0.0, abs=1e-12)
+        assert population.measure_dependence(ndtr([1.0, 2.0, -1.0, -2.0, 1.0]), groups) == pytest.approx(2 / 2.2)
+        assert population.measure_dependence(ndtr([1.0, 2.0]), np.array([1, 2])) == 0.0
 
     def test_what_was_put_in_is_measured(self):
         rng = np.random.default_rng(5)
         groups = np.repeat(np.arange(4000), 3)
         scores = np.sqrt(0.3) * rng.standard_normal(4000)[groups] + np.sqrt(0.7) * rng.standard_normal(12_000)
-        assert people.measure_dependence(ndtr(scores), groups) == pytest.approx(0.3, abs=0.03)
+        assert population.measure_dependence(ndtr(scores), groups) == pytest.approx(0.3, abs=0.03)
 
 
 class TestSums:
     def test_by_hand(self):
         """Sure needs of 2, 5 and 0.5 add up to 7.5; two fair coins of 0 or 10 to 0, 10 or 20 with 1/4, 1/2, 1/4."""
-        assert set(people.sum_need(np.array([[2.0] * 4, [5.0] * 4, [0.5] * 4]))) == {7.5}
-        totals = people.sum_need(np.array([[0.0, 10.0], [10.0, 0.0]]), count=20_000)
+        assert set(population.sum_need(np.array([[2.0] * 4, [5.0] * 4, [0.5] * 4]))) == {7.5}
+        totals = population.sum_need(np.array([[0.0, 10.0], [10.0, 0.0]]), count=20_000)
         assert [np.mean(totals == value) for value in (0, 10, 20)] == pytest.approx([0.25, 0.5, 0.25], abs=0.02)
 
     def test_a_family_that_acts_as_one(self):
         draws, home = np.tile([0.0, 10.0], (3, 1)), np.array(["a", "a", "b"])
-        totals = people.sum_need(draws, home, dependence=1.0, count=20_000)
+        totals = population.sum_need(draws, home, dependence=1.0, count=20_000)
         assert [np.mean(totals == value) for value in (0, 10, 20, 30)] == pytest.approx([0.25] * 4, abs=0.02)
 
     @settings(max_examples=15, deadline=None)
@@ -227,7 +227,7 @@ class TestSums:
     def test_square_root_law(self, seed, size):
         """Four times the people: twice the spread when all are independent, four times when all act as one."""
         draws = np.random.default_rng(seed).negative_binomial(1, 0.25, (4 * size, 200)).astype(float)
-        spread = lambda rows, groups, tie: people.sum_need(draws[:rows], groups, tie, count=3000, seed=seed).std()
+        spread = lambda rows, groups, tie: population.sum_need(draws[:rows], groups, tie, count=3000, seed=seed).std()
         assert spread(4 * size, None, 0.0) / spread(size, None, 0.0) == pytest.approx(2, rel=0.2)
         one = np.zeros(4 * size)
         assert spread(4 * size, one, 1.0) / spread(size, one[:size], 1.0) == pytest.approx(4, rel=0.2)
@@ -236,7 +236,7 @@ class TestSums:
     @given(tie=st.floats(0, 1), seed=st.integers(0, 1000))
     def test_dependence_leaves_the_mean_alone(self, tie, seed):
         draws = np.random.default_rng(seed).poisson(3.0, (30, 100))
-        totals = people.sum_need(draws, np.arange(30) // 5, tie, count=4000, seed=seed)
+        totals = population.sum_need(draws, np.arange(30) // 5, tie, count=4000, seed=seed)
         assert totals.mean() == pytest.approx(draws.mean(axis=1).sum(), rel=0.05)
         assert draws.min(axis=1).sum() <= totals.min() and totals.max() <= draws.max(axis=1).sum()
 
@@ -245,20 +245,20 @@ class TestSums:
         rng = np.random.default_rng(8)
         rate = rng.gamma(2.0, 1.5, 3000)
         draws, observed = rng.poisson(rate[:, None], (3000, 300)), rng.poisson(rate)
-        judged = people.judge_totals(draws, observed, people.pick_populations(np.arange(3000), 50, 300, False))
-        assert people.summarise_totals(judged)["held"] == pytest.approx(0.95, abs=0.04)
-        narrow = people.judge_totals(draws, observed, people.pick_populations(np.arange(3000), 50, 300, False), level=0.5)
-        assert people.summarise_totals(narrow)["held"] == pytest.approx(0.5, abs=0.09)
+        judged = population.judge_totals(draws, observed, population.pick_populations(np.arange(3000), 50, 300, False))
+        assert population.summarise_totals(judged)["held"] == pytest.approx(0.95, abs=0.04)
+        narrow = population.judge_totals(draws, observed, population.pick_populations(np.arange(3000), 50, 300, False), level=0.5)
+        assert population.summarise_totals(narrow)["held"] == pytest.approx(0.5, abs=0.09)
 
     def test_populations_take_each_once_and_families_whole(self):
         home = np.repeat(np.arange(40), 3)
-        for picked in people.pick_populations(home, 30, 8, whole=True):
+        for picked in population.pick_populations(home, 30, 8, whole=True):
             assert len(set(picked)) == 30 and set(np.bincount(home[picked])) <= {0, 3}
-        assert any(set(np.bincount(home[picked])) - {0, 3} for picked in people.pick_populations(home, 30, 8, whole=False))
+        assert any(set(np.bincount(home[picked])) - {0, 3} for picked in population.pick_populations(home, 30, 8, whole=False))
 
-    @pytest.mark.parametrize("call", [lambda: people.sum_need(np.empty((0, 5))), lambda: people.sum_need(np.ones((2, 5)), dependence=1.2),
-                                      lambda: people.pick_populations(np.arange(9), 10, 1, False),
-                                      lambda: people.score_risks(np.zeros(4, bool), np.full(4, 0.3), 2)])
+    @pytest.mark.parametrize("call", [lambda: population.sum_need(np.empty((0, 5))), lambda: population.sum_need(np.ones((2, 5)), dependence=1.2),
+                                      lambda: population.pick_populations(np.arange(9), 10, 1, False),
+                                      lambda: needs.score_risks(np.zeros(4, bool), np.full(4, 0.3), 2)])
     def test_bad_input_is_one_sentence(self, call):
         with pytest.raises(MedlibError) as error:
             call()
@@ -267,13 +267,13 @@ class TestSums:
 
 class TestScores:
     def test_guesses_by_hand(self):
-        scored = people.score_guesses(pd.Series([0.0, 2.0, 7.0]), {"guess": np.array([1.0, 2.0, 3.0])}).loc["guess"]
+        scored = needs.score_guesses(pd.Series([0.0, 2.0, 7.0]), {"guess": np.array([1.0, 2.0, 3.0])}).loc["guess"]
         assert scored.to_list() == pytest.approx([17 / 3, (17 / 3) ** 0.5, 5 / 3, -1.0])
 
     def test_risks_by_hand(self):
         """Of six people two are heavy; of the three flagged one is."""
         heavy, risk = np.array([1, 0, 0, 1, 0, 0], bool), np.array([0.9, 0.8, 0.7, 0.4, 0.1, 0.0])
-        found = people.score_risks(heavy, risk, 3)
+        found = needs.score_risks(heavy, risk, 3)
         assert found["accuracy"] == pytest.approx(3 / 6) and found["precision"] == pytest.approx(1 / 3) and found["recall"] == 0.5
         assert found["f1"] == pytest.approx(0.4) and found["roc_auc"] == pytest.approx(6 / 8) and found["pr_auc"] == pytest.approx(0.75)
         assert found["brier"] == pytest.approx((0.01 + 0.64 + 0.49 + 0.36 + 0.01 + 0.0) / 6)
@@ -281,5 +281,5 @@ class TestScores:
     def test_hidden_values_by_hand(self):
         """The median of what is left, 3, is guessed for the hidden 10 and 1."""
         known = pd.DataFrame({"general_health": [10.0, 1.0, 2.0, 3.0, 5.0], "age_years": [4.0, 5.0, 6.0, 7.0, 9.0]})
-        error = people.fill_hidden(known, "general_health", [True, True, False, False, False], SimpleImputer(strategy="median"))
+        error = needs.fill_hidden(known, "general_health", [True, True, False, False, False], SimpleImputer(strategy="median"))
         assert error.to_list() == pytest.approx([-7.0, 2.0])

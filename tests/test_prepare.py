@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from medlib import sample
 from medlib.errors import MedlibError
-from medlib.prepare import (BELIEVE_AFTER, IMPLAUSIBLE_FACTOR, LOOK_BACK, SLACK, average_alike, clean_demand, expand, find_implausible, list_lags,
-                            make_features, shrink, widen)
+from medlib.prepare import (BELIEVE_AFTER, IMPLAUSIBLE_FACTOR, LOOK_BACK, SLACK, average_alike, clean_demand, expand, find_anchors, find_implausible,
+                            list_lags, make_features, shrink, widen)
 from medlib.schema import check_frame
 
 KEY = ["date", "site", "resource"]
@@ -231,7 +231,7 @@ def test_daily_features_by_hand():
     wide, origin, ahead = make_wide(values), 40, 9
     features, scale = make_features(wide, np.array([35, origin]), 10, "D")
     assert len(features) == 2 * 10 * 3  # origins, then steps ahead, then series
-    assert set(features) == {"level", "log_scale", "resource", "ahead", "same_day", "weekday", "winter",
+    assert set(features) == {"level", "log_scale", "resource", "ahead", "same_season", "weekday", "winter",
                              *(f"change_{lag}" for lag in (1, 2, 7, 14, 28)), *(f"common_change_{lag}" for lag in (2, 7, 14, 28))}
     rows = features.iloc[30 + 3 * (ahead - 1):30 + 3 * ahead]
     mean = values[:origin + 1].mean(axis=0) + 1
@@ -251,20 +251,29 @@ def test_daily_features_by_hand():
     assert rows["weekday"].tolist() == [target.day_of_week] * 3
     assert rows["winter"].tolist() == pytest.approx([np.cos(2 * np.pi * target.day_of_year / 365.25)] * 3)
     # Nine days ahead of day 40 is day 49; the last known day of its weekday is day 35.
-    assert rows["same_day"].tolist() == pytest.approx((values[35] / mean) ** 0.25 - level)
+    assert rows["same_season"].tolist() == pytest.approx((values[35] / mean) ** 0.25 - level)
     a_week = features.iloc[30 + 3 * 6:30 + 3 * 7]
-    assert a_week["same_day"].tolist() == [0.0] * 3  # seven days ahead: today itself
+    assert a_week["same_season"].tolist() == [0.0] * 3  # seven days ahead: today itself
 
 
-def test_monthly_features_have_no_weekday_and_scale_by_a_year():
-    values = np.arange(1.0, 91).reshape(30, 3)
+def test_monthly_features_look_at_the_same_month_of_last_year_and_scale_by_a_year():
+    values = np.random.default_rng(5).poisson(30, (30, 3)).astype(float)
     wide = make_wide(values, "MS")
     features, scale = make_features(wide, np.array([24]), 3, "MS")
     assert scale[:3] == pytest.approx(values[13:25].mean(axis=0) + 1)
-    assert (features["weekday"] == 0).all() and (features["same_day"] == 0).all()
+    mean, last = values[13:25].mean(axis=0) + 1, features.iloc[6:9]  # three months ahead of row 24: the same month is row 15
+    assert "weekday" not in features and last["month"].tolist() == [4.0] * 3
+    assert last["same_season"].tolist() == pytest.approx((values[15] / mean) ** 0.25 - (values[24] / mean) ** 0.25)
+    assert last["change_last_year"].tolist() == pytest.approx((values[15] / mean) ** 0.25 - (values[12] / mean) ** 0.25)
     april = np.cos(2 * np.pi * pd.Timestamp("2026-04-01").day_of_year / 365.25)  # three months after January 2026
     assert features["winter"].iloc[-1] == pytest.approx(april)
-    assert list_lags("MS") == list_lags("W-MON") == (1, 2, 3, 4)
+    assert list_lags("MS")[-1] == 12 and list_lags("W-MON") == (1, 2, 3, 4)
+
+
+def test_changes_are_counted_from_the_last_value_or_the_same_month():
+    assert find_anchors(np.array([40]), 3, "D").tolist() == find_anchors(np.array([40]), 3, "W-MON").tolist() == [[40, 40, 40]]
+    (months,) = find_anchors(np.array([40]), 14, "MS")
+    assert months.tolist() == [29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 29, 30]
 
 
 def test_an_origin_with_too_little_history_is_refused():
@@ -279,6 +288,15 @@ def test_shrinking_is_undone_and_nothing_falls_below_zero():
     assert expand(shrink(units, scale), scale) == pytest.approx(units)
     assert shrink(np.array([32.0]), np.array([2.0])) == pytest.approx([2.0])
     assert expand(np.array([-1.5]), np.array([9.0])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("column", ["date", "site", "resource"])
+def test_widening_refuses_rows_that_belong_nowhere_and_double_ones(column):
+    demand = report([1, 2, 3, 4])
+    with pytest.raises(MedlibError, match="^Every row of demand needs a date, a site and a resource"):
+        widen(demand.assign(**{column: demand[column].where(demand.index != 1)}))
+    with pytest.raises(MedlibError, match="^A site has one value a period; A has two of bed on"):
+        widen(pd.concat([demand, demand.tail(1)]))
 
 
 def test_widening_leaves_gaps_missing():

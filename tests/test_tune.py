@@ -13,10 +13,10 @@ from optuna.trial import TrialState
 
 from medlib import tune
 from medlib.errors import MedlibError
-from medlib.forecast import FORECASTERS, SeasonalNaive, choose_origins, roll_forecasts
+from medlib.forecast import FORECASTERS, SeasonalNaive, choose_origins, list_forecasters, make_forecaster, roll_forecasts
 from medlib.schema import check_frame
 from medlib.tables import PROJECT
-from medlib.tune import (SPACES, format_settings, list_settings, list_settled, locate_study, parse_settings, search, tabulate_trials)
+from medlib.tune import (SPACES, format_settings, list_settings, locate_study, parse_settings, search, tabulate_trials)
 from medlib.validate import rank_models, roll_models, tabulate_losses
 
 HORIZON = 4
@@ -93,24 +93,21 @@ def test_every_setting_that_is_searched_exists_and_its_default_lies_inside():
 def test_makers_make_what_was_set_and_leave_the_rest():
     demand = make_demand()
     settings = parse_settings("random_forest.leaf=7 recurrent_network.hidden=9 gradient_boosting.rounds=11")
-    makers = list_settled(demand, HORIZON, FORECASTERS, settings, trees=33, seed=5)
+    makers = list_forecasters(demand, HORIZON, 33, 5, FORECASTERS, settings)
     assert tuple(makers) == FORECASTERS
     forest, network = makers["combination"]().members
     assert (forest.leaf, forest.trees, forest.seed, network.hidden, network.dropout) == (7, 33, 5, 9, 0.4)
     assert (makers["random_forest"]().leaf, makers["gradient_boosting"]().rounds) == (7, 11)
     assert makers["random_forest"]() is not makers["random_forest"]()
-    plain = list_settled(demand, HORIZON, ["random_forest"], parse_settings("random_forest.trees=4"), trees=33)["random_forest"]()
+    plain = list_forecasters(demand, HORIZON, 33, settings=parse_settings("random_forest.trees=4"))["random_forest"]()
     assert (plain.trees, plain.leaf) == (4, list_settings("random_forest")["leaf"])
-    assert list(list_settled(demand.head(40), HORIZON, FORECASTERS)) == ["seasonal_naive"]
-    with pytest.raises(MedlibError, match="no forecaster 'oracle'"):
-        list_settled(demand, HORIZON, ["oracle"])
+    assert list(list_forecasters(demand.head(40), HORIZON, names=FORECASTERS)) == ["seasonal_naive"]
 
 
 def test_settings_change_the_forecast():
     demand = make_demand()
     last = demand["date"].max()
-    few, many = (list_settled(demand, HORIZON, ["random_forest"], {"random_forest": {"leaf": leaf, **FIXED["random_forest"]}})[
-        "random_forest"]().fit(demand).predict(last, HORIZON) for leaf in (2, 80))
+    few, many = (make_forecaster("random_forest", HORIZON, settings={"random_forest": {"leaf": leaf, **FIXED["random_forest"]}}).fit(demand).predict(last, HORIZON) for leaf in (2, 80))
     assert (few["demand"] - many["demand"]).abs().max() > 1
 
 
@@ -131,7 +128,7 @@ def test_the_value_is_the_ratio_of_mean_losses_over_all_dates(found):
     demand = make_demand()
     history = demand[demand["date"] <= choose_origins(demand, HORIZON, 2)[0]]
     settings = {"random_forest": {**FIXED["random_forest"], **found.best_params}}
-    makers = list_settled(history, HORIZON, ["seasonal_naive", "random_forest"], settings)
+    makers = list_forecasters(history, HORIZON, settings=settings)
     losses = tabulate_losses(roll_models(makers, history, choose_origins(history, HORIZON, 3), HORIZON), history)
     assert rank_models(losses).loc["random_forest", "relative_wis"] == pytest.approx(found.best_value)
 
@@ -228,7 +225,7 @@ def test_trials_are_given_up_between_dates_and_never_after_the_last(monkeypatch)
     """The real judge: it tells the score so far after each date and heeds the answer."""
     demand = make_demand()
     as_ofs = choose_origins(demand, HORIZON, 4)
-    maker = list_settled(demand, HORIZON, ["random_forest"], FIXED)["random_forest"]
+    maker = list_forecasters(demand, HORIZON, settings=FIXED)["random_forest"]
     naive = list_naive(demand, as_ofs)
     for last, steps in ((2, 3), (3, 4)):
         trial = Told(last)
@@ -263,7 +260,7 @@ def test_the_search_never_sees_what_the_hold_out_judges():
     demand = make_demand()
     as_ofs = choose_origins(demand, HORIZON, 5)
     inner, outer = as_ofs[:3], as_ofs[3:]
-    maker = list_settled(demand, HORIZON, ["random_forest"], FIXED)["random_forest"]
+    maker = list_forecasters(demand, HORIZON, settings=FIXED)["random_forest"]
     def judge(told):
         return tune.judge_settings(maker, list_naive(told, inner), told, inner, HORIZON, Told(99))
 

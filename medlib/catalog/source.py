@@ -29,7 +29,7 @@ class Dataset:
     licence, attribution : str
         Attribution stands in every report that uses the data.
     load : callable
-        ``load(entry, seed)`` returns the input tables by name.
+        ``load(entry, seed)`` returns the input tables by name; None: it is in no catalogue, and has a loader of its own.
     file, url, sha256 : str
         The file to download; without `url` it is read from the mirror only, without `file` from nowhere.
     mirror : str
@@ -52,7 +52,7 @@ class Dataset:
     rows: int
     licence: str
     attribution: str
-    load: Callable[[Dataset, int], dict[str, pd.DataFrame]]
+    load: Callable[[Dataset, int], dict[str, pd.DataFrame]] | None
     file: str = ""
     url: str = ""
     sha256: str = ""

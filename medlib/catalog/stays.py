@@ -148,8 +148,7 @@ EICU_DEMO = Dataset(
     where="intensive-care units of the United States", span="2014 and 2015, first 25 hours of each stay", rows=34_175, licence="ODbL 1.0",
     attribution="eICU Collaborative Research Database Demo 2.0.1 (Johnson, Pollard, Badawi, Raffa 2021, doi:10.13026/4mxk-na84, ODbL 1.0), "
                 "by hours as in Yet Another ICU Benchmark (van de Water et al. 2024, arXiv:2306.05109). Changed: columns renamed.",
-    load=lambda entry, seed: {"vitals": load_eicu_demo().vitals, "stays": load_eicu_demo().stays}, demand_only=True,
-    file="mortality24_eicu_demo_dyn.parquet", size_mb=0.4,
+    load=None, file="mortality24_eicu_demo_dyn.parquet", size_mb=0.4,
     url="https://raw.githubusercontent.com/rvandewater/YAIB/498950203522f81d67fa94748db23d8eb99ec1ab/demo_data/mortality24/eicu_demo/dyn.parquet",
     sha256="6f5d2f7f98e80f9e7b104021a01628902f8b5affa590fe1f06e2e9e968c4c9d2",
     notes="Stays, not sites: it serves the prediction of patients' condition, not allocation.")

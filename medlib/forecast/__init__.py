@@ -6,9 +6,10 @@ A forecaster learns in `fit(history)`, takes later reports in `observe(history)`
 
 from medlib.forecast.base import LEVELS, Forecaster
 from medlib.forecast.combined import Combination
-from medlib.forecast.naive import SeasonalNaive
-from medlib.forecast.rolling import FORECASTERS, choose_as_of, choose_origins, list_forecasters, roll_forecasts
+from medlib.forecast.naive import LastValue, SeasonalNaive
+from medlib.forecast.rolling import (COMBINED, FORECASTERS, choose_as_of, choose_origins, get_kind, list_forecasters, make_forecaster,
+                                     roll_forecasts)
 from medlib.forecast.trees import GradientBoosting, RandomForest
 
-__all__ = ["FORECASTERS", "LEVELS", "Combination", "Forecaster", "GradientBoosting", "RandomForest", "SeasonalNaive",
-           "choose_as_of", "choose_origins", "list_forecasters", "roll_forecasts"]
+__all__ = ["COMBINED", "FORECASTERS", "LEVELS", "Combination", "Forecaster", "GradientBoosting", "LastValue", "RandomForest", "SeasonalNaive",
+           "choose_as_of", "choose_origins", "get_kind", "list_forecasters", "make_forecaster", "roll_forecasts"]

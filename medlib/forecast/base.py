@@ -60,9 +60,8 @@ class Forecaster:
             No site has a value, a value is negative, or a site has two values for a period.
         """
         check_history(history)
-        self.wide = widen(history).ffill()
-        self.period = infer_period(self.wide.index)
-        self.teaches = list_teaching(history, self.wide)
+        wide = widen(history)
+        self.wide, self.period, self.teaches = wide.ffill(), infer_period(wide.index), list_teaching(history, wide)
         return self
 
     def predict(self, as_of: pd.Timestamp, horizon: int) -> pd.DataFrame:
@@ -113,7 +112,7 @@ class Forecaster:
 
 
 def check_history(history: pd.DataFrame) -> None:
-    """Refuse what cannot be forecast from: nothing reported, negative values, two values for a period."""
+    """Refuse what cannot be forecast from: nothing reported, negative values."""
     values = history["demand"]
     if not values.notna().any():
         raise MedlibError("The demand table has no value to learn from.")
@@ -121,16 +120,11 @@ def check_history(history: pd.DataFrame) -> None:
         row = history[values < 0].iloc[0]
         raise MedlibError(f"Demand must be at least 0; {row['site']} has {row['demand']:g} {row['resource']} on {row['date']:%Y-%m-%d}; "
                           "clean the table first (medlib.prepare.clean_demand).")
-    keys = ["date", "site", "resource"]
-    if (double := history.duplicated(keys)).any():
-        row = history[double].iloc[0]
-        raise MedlibError(f"A site has one value a period; {row['site']} has two of {row['resource']} on {row['date']:%Y-%m-%d}; "
-                          "clean the table first (medlib.prepare.clean_demand).")
 
 
 def list_teaching(history: pd.DataFrame, wide: pd.DataFrame) -> np.ndarray:
     """Shape (periods, series): the value was reported and may be learned from."""
     if "learn" not in history:
-        history = history.assign(learn=True)
+        return wide.notna().to_numpy()
     told = history.assign(demand=(history["learn"].astype(bool) & history["demand"].notna()).astype(float))
-    return widen(told).reindex(index=wide.index, columns=wide.columns).fillna(0.0).to_numpy() > 0
+    return widen(told).fillna(0.0).to_numpy() > 0

@@ -52,11 +52,6 @@ class HubData:
     sizes: dict[str, float]
     history: pd.DataFrame | None
 
-    def mark_teaching(self, demand: pd.DataFrame) -> pd.DataFrame:
-        """Add the column `learn`: false in weeks of voluntary reports."""
-        return demand.assign(learn=~demand["date"].between(*VOLUNTARY))
-
-
 def read_hub_folder(folder: Path) -> HubData:
     """Read target_vintages.parquet, locations.csv and, where it is there, ilinet_state.csv.gz.
 
@@ -128,7 +123,12 @@ def list_references(first: str, last: str) -> pd.DatetimeIndex:
     return pd.date_range(begin, end, freq="7D", unit="us")
 
 
-def make_forecaster(horizon: int, hub: HubData, members: Sequence[str] = MEMBERS, with_history: bool = True) -> Combination:
+def mark_teaching(demand: pd.DataFrame) -> pd.DataFrame:
+    """Add the column `learn`: false in weeks of voluntary reports."""
+    return demand.assign(learn=~demand["date"].between(*VOLUNTARY))
+
+
+def make_hub_forecaster(horizon: int, hub: HubData, members: Sequence[str] = MEMBERS, with_history: bool = True) -> Combination:
     """The forecasters as they were chosen on season 2022/23 and on earlier seasons of ILINet made into admissions."""
     # Torch takes seconds to import.
     from medlib.forecast.recurrent import RecurrentNetwork
@@ -175,11 +175,11 @@ def forecast_hub(hub: HubData, references: Iterable[pd.Timestamp], members: Sequ
     seen = {reference: see_before(hub.vintages, reference, revise) for reference in references}
     # Where a snapshot is older than usual, its forecast has to reach further.
     ahead = {reference: round((reference + 3 * WEEK - known["date"].max()) / WEEK) for reference, known in seen.items()}
-    forecaster = make_forecaster(max(ahead.values()), hub, members, with_history)
+    forecaster = make_hub_forecaster(max(ahead.values()), hub, members, with_history)
     frames, seconds = [], []
     for reference, known in seen.items():
         begin = time.perf_counter()
-        forecaster.fit(hub.mark_teaching(known))
+        forecaster.fit(mark_teaching(known))
         found = forecaster.predict(known["date"].max(), ahead[reference])
         seconds.append(time.perf_counter() - begin)
         frames.append(to_hub(found, reference))

@@ -1,4 +1,4 @@
-"""The seasonal-naive forecaster."""
+"""The naive forecasters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from medlib.calendar import SEASONS
 from medlib.forecast.base import LEVELS, Forecaster
 
 
@@ -23,8 +24,12 @@ class SeasonalNaive(Forecaster):
         super().__init__(horizon, levels)
         self.look_back = look_back
 
+    def get_season(self) -> int:
+        """Periods after which the same season comes again."""
+        return SEASONS[self.period[0]]
+
     def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
-        season = {"D": 7, "M": 12}.get(self.period[0], 52)
+        season = self.get_season()
         values = np.sqrt(known.to_numpy())
         if len(values) < 2 * season + horizon:
             season = 1
@@ -35,3 +40,13 @@ class SeasonalNaive(Forecaster):
             spread = np.quantile(errors, self.levels, axis=0).T if len(errors) else np.zeros((values.shape[1], len(self.levels)))
             quantiles[ahead - 1] = np.maximum(values[len(values) - 1 + ahead - back][:, None] + spread, 0) ** 2
         return quantiles
+
+
+class LastValue(SeasonalNaive):
+    """Today's figure, with its past errors' quantiles as in `SeasonalNaive`."""
+
+    name = "last_value"
+
+    def get_season(self) -> int:
+        """No season: one period is like the one before."""
+        return 1

@@ -13,7 +13,7 @@ from medlib.prepare import fill_start, shrink, widen
 
 
 class PooledForecaster(Forecaster):
-    """A forecaster that learns changes on the fourth-root scale from all series together.
+    """A forecaster that learns changes on the fourth-root scale (see `medlib.prepare.find_anchors`) from all series together.
 
     Parameters
     ----------

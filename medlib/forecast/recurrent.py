@@ -8,7 +8,7 @@ import torch
 
 from medlib.forecast.pooled import PooledForecaster
 from medlib.nets import QuantileGRU, pinball
-from medlib.prepare import expand, measure_scale, shrink
+from medlib.prepare import expand, find_anchors, measure_scale, shrink
 from medlib.train import choose_device, fit_net
 
 #: Periods that the network looks back, by kind of period.
@@ -67,8 +67,8 @@ class RecurrentNetwork(PooledForecaster):
             if len(chosen) > most:
                 chosen = np.sort(random.choice(chosen, most, replace=False))
             origin, series = np.divmod(chosen, wide.shape[1])
-            past, traits, level, scale = self._describe(wide, origins[origin], series, number > 0)
-            change = shrink(wide.to_numpy()[ahead[origin], series[:, None]], scale[:, None]) - level[:, None]
+            past, traits, anchor, scale = self._describe(wide, origins[origin], series, number > 0)
+            change = shrink(wide.to_numpy()[ahead[origin], series[:, None]], scale[:, None]) - anchor
             parts.append((past, traits, change / UNIT))
             left -= len(chosen)
         past, traits, change = (torch.tensor(np.concatenate(part), dtype=torch.float32) for part in zip(*parts))
@@ -83,7 +83,7 @@ class RecurrentNetwork(PooledForecaster):
                     self.seed + number, noise=self.noise)
 
     def _describe(self, wide: pd.DataFrame, origins: np.ndarray, series: np.ndarray, analogue: bool) -> tuple[np.ndarray, ...]:
-        """Past (examples, periods, 4), traits (examples, traits), level and scale (examples,) of series at origins."""
+        """Past (examples, periods, 4), traits (examples, traits), anchors (examples, horizon), scale (examples,) of series at origins."""
         values, scales = wide.to_numpy(), measure_scale(wide, self.period, self.measure_sizes(wide))
         names = wide.columns.get_level_values("resource")
         codes = self.resources.get_indexer(names)
@@ -104,14 +104,15 @@ class RecurrentNetwork(PooledForecaster):
         if self.period == "MS":
             month = 2 * np.pi * wide.index.month.to_numpy()[origins] / 12
             traits += [np.sin(month), np.cos(month)]
-        return np.stack(past, axis=-1), np.stack(traits, axis=-1).astype(float), own[:, -1], scale
+        anchors = values[find_anchors(origins, self.horizon, self.period), series[:, None]]
+        return np.stack(past, axis=-1), np.stack(traits, axis=-1).astype(float), shrink(anchors, scale[:, None]), scale
 
     def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
         count = known.shape[1]
-        past, traits, level, scale = self._describe(known, np.full(count, len(known) - 1), np.arange(count), False)
+        past, traits, anchor, scale = self._describe(known, np.full(count, len(known) - 1), np.arange(count), False)
         device = choose_device()
         with torch.no_grad():
             answers = [net(*(torch.tensor(part, dtype=torch.float32, device=device) for part in (past, traits))).cpu().numpy()
                        for net in self.nets]
         change = np.mean(answers, axis=0) * UNIT
-        return expand(level[:, None, None] + change, scale[:, None, None]).transpose(1, 0, 2)[:horizon]
+        return expand(anchor[:, :, None] + change, scale[:, None, None]).transpose(1, 0, 2)[:horizon]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,31 +18,64 @@ from medlib.prepare import widen
 
 #: All forecasters, the quick ones first.
 FORECASTERS = ("seasonal_naive", "random_forest", "gradient_boosting", "recurrent_network", "combination")
+#: Members of the combination.
+COMBINED = ("random_forest", "recurrent_network")
+
+
+def get_kind(name: str) -> type[Forecaster]:
+    """Return the class of a forecaster that has settings of its own: any of `FORECASTERS` but the combination."""
+    if name == "recurrent_network":
+        from medlib.forecast.recurrent import RecurrentNetwork  # torch takes seconds to import
+        return RecurrentNetwork
+    kinds = {kind.name: kind for kind in (SeasonalNaive, RandomForest, GradientBoosting)}
+    if name not in kinds:
+        raise MedlibError(f"Forecasters with settings are {', '.join(FORECASTERS[:-1])}; got {name!r}.")
+    return kinds[name]
+
+
+def make_forecaster(name: str, horizon: int, seed: int = 1, settings: Mapping[str, Mapping[str, object]] | None = None) -> Forecaster:
+    """Make one of `FORECASTERS`; see `list_forecasters`."""
+    if name == Combination.name:
+        return Combination([make_forecaster(member, horizon, seed, settings) for member in COMBINED])
+    chance = {} if name == SeasonalNaive.name else {"seed": seed}
+    return get_kind(name)(horizon, **chance, **(settings or {}).get(name, {}))
 
 
 def list_forecasters(history: pd.DataFrame, horizon: int, trees: int = 100, seed: int = 1,
-                     names: Sequence[str] = (SeasonalNaive.name, RandomForest.name)) -> dict[str, Callable]:
+                     names: Sequence[str] = (SeasonalNaive.name, RandomForest.name),
+                     settings: Mapping[str, Mapping[str, object]] | None = None) -> dict[str, Callable[[], Forecaster]]:
     """Makers of those of the named forecasters that this history is long enough for.
 
     Parameters
     ----------
+    history : pandas.DataFrame
+        The `demand` table.
+    horizon : int
+        Periods ahead.
+    trees : int
+        Of the random forest, where its settings don't say.
+    seed : int
+        Of everything drawn at random.
     names : sequence of str
         Of `FORECASTERS`.
+    settings : mapping, optional
+        What the constructor of each forecaster is given, by name; a combination takes those of its members.
     """
     if unknown := set(names) - set(FORECASTERS):
         raise MedlibError(f"There is no forecaster {sorted(unknown)[0]!r}; there are {', '.join(FORECASTERS)}.")
-    makers = {"seasonal_naive": lambda: SeasonalNaive(horizon), "random_forest": lambda: RandomForest(horizon, trees=trees, seed=seed),
-              "gradient_boosting": lambda: GradientBoosting(horizon, seed=seed)}
+    settings = {RandomForest.name: {}, **(settings or {})}
+    settings[RandomForest.name] = {"trees": trees, **settings[RandomForest.name]}
     periods = widen(history).index
     period = infer_period(periods)
-    needed = {"seasonal_naive": 1, **dict.fromkeys(("random_forest", "gradient_boosting"), RandomForest.count_needed(period, horizon))}
-    if {"recurrent_network", "combination"} & set(names):
-        from medlib.forecast.recurrent import RecurrentNetwork  # torch takes seconds to import
-        makers["recurrent_network"] = lambda: RecurrentNetwork(horizon, seed=seed)
-        makers["combination"] = lambda: Combination([makers["random_forest"](), makers["recurrent_network"]()])
-        needed |= dict.fromkeys(("recurrent_network", "combination"), max(needed["random_forest"],
-                                                                          RecurrentNetwork.count_needed(period, horizon)))
-    return {name: makers[name] for name in names if len(periods) >= needed[name]}
+    return {name: partial(make_forecaster, name, horizon, seed, settings) for name in names
+            if len(periods) >= count_needed(name, period, horizon)}
+
+
+def count_needed(name: str, period: str, horizon: int) -> int:
+    """Periods of history that a forecaster of `FORECASTERS` needs."""
+    if name == Combination.name:
+        return max(count_needed(member, period, horizon) for member in COMBINED)
+    return 1 if name == SeasonalNaive.name else get_kind(name).count_needed(period, horizon)
 
 
 def choose_origins(history: pd.DataFrame, horizon: int, count: int) -> list[pd.Timestamp]:

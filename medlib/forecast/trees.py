@@ -13,14 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from medlib.forecast.base import LEVELS
 from medlib.forecast.pooled import PooledForecaster
-from medlib.prepare import expand, list_lags, make_features, shrink
+from medlib.prepare import expand, find_anchors, list_lags, make_features, shrink
 
 
 class TreeForecaster(PooledForecaster):
     """Trees on lag, trend and calendar features; rows for all periods ahead in one model.
 
-    It learns the change from the last value on the fourth-root scale, divided by its spread at that distance ahead, so that
-    one model serves small and large sites and all distances.
+    It learns the change from the last value (of months: from the same month's) on the fourth-root scale, divided by its spread at
+    that distance ahead, so that one model serves small and large sites and all distances.
 
     Parameters
     ----------
@@ -73,8 +73,9 @@ class TreeForecaster(PooledForecaster):
     def make_rows(self, wide: pd.DataFrame, origins: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
         """Features at the origins, and the changes that followed as the trees learn them (divided by their spread)."""
         features, scale = self._describe(wide, origins, self.horizon)
-        ahead = origins[:, None] + np.arange(1, self.horizon + 1)
-        change = shrink(wide.to_numpy()[ahead].reshape(-1), scale) - features["level"].to_numpy()
+        values, ahead = wide.to_numpy(), origins[:, None] + np.arange(1, self.horizon + 1)
+        anchors = find_anchors(origins, self.horizon, self.period)
+        change = shrink(values[ahead].reshape(-1), scale) - shrink(values[anchors].reshape(-1), scale)
         return features, change / np.tile(np.repeat(self.spread, wide.shape[1]), len(origins))
 
     def _describe(self, wide: pd.DataFrame, origins: np.ndarray, horizon: int):
@@ -82,9 +83,11 @@ class TreeForecaster(PooledForecaster):
                              season=not self.trends or self.analogues is not None)
 
     def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
-        features, scale = self._describe(known, np.array([len(known) - 1]), horizon)
+        origin = np.array([len(known) - 1])
+        features, scale = self._describe(known, origin, horizon)
+        anchor = shrink(known.to_numpy()[find_anchors(origin, horizon, self.period)].reshape(-1), scale)
         change = self._predict(features.to_numpy()) * np.repeat(self.spread[:horizon], known.shape[1])[:, None]
-        quantiles = expand(features["level"].to_numpy()[:, None] + change, scale[:, None])
+        quantiles = expand(anchor[:, None] + change, scale[:, None])
         return quantiles.reshape(horizon, known.shape[1], len(self.levels))
 
     def _fit(self, features: np.ndarray, change: np.ndarray):
