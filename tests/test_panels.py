@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medlib.errors import MedlibError
-from medlib.recognise.panels import CORRUPTIONS, DESIGNS, FINER, KINDS, LIT, SIDE, STATES, draw_panel, draw_panels, spoil
+from medlib.recognise.panels import CORRUPTIONS, DESIGNS, FINER, KINDS, LIT, SIDE, STATES, draw_panel, draw_panels, loosen, spoil
 
 
 def draw(state, design="north", kind="monitor", seed=1, wear=0.0):
@@ -84,3 +84,14 @@ def test_spoiling_grows_with_severity_and_zero_leaves_all_as_it_is(corruption):
 def test_what_is_not_known_is_refused(kind, state, design, words):
     with pytest.raises(MedlibError, match=words):
         draw_panel(kind, state, design, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_loose_design_is_another_one_and_stays_in_the_picture(seed):
+    design = loosen(DESIGNS["south"], np.random.default_rng(seed))
+    left, top, right, bottom = design.screen
+    assert 0 < left < right < 1 and 0 < top < bottom < 1 and right - left > 0.3 and bottom - top > 0.2
+    assert design != DESIGNS["south"] and all(0 < place < 1 for lamp in design.lamps for place in lamp)
+    assert all(0 <= value <= 255 for colour in (design.body, design.glass, design.ink) for value in colour)
+    loose = draw_panel("monitor", "alarm", "south", np.random.default_rng(seed), loose=True)
+    assert loose.shape == (SIDE, SIDE, 3) and (loose != draw_panel("monitor", "alarm", "south", np.random.default_rng(seed))).any()

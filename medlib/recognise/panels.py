@@ -68,7 +68,32 @@ DESIGNS = {
                    ((0.76, 0.78), (0.76, 0.64), (0.76, 0.50)), "round", backlit=True)}
 
 
-def draw_panel(kind: str, state: str, design: str, random: np.random.Generator, wear: float = 1.0) -> np.ndarray:
+def loosen(design: Design, random: np.random.Generator) -> Design:
+    """Make up a design near another: places moved, colours changed, lamps of another shape and in another order.
+
+    Learning from many such designs keeps a network from learning one maker's by heart.
+    """
+    shift, stretch = random.uniform(-0.06, 0.06, 2), random.uniform(0.85, 1.1)
+    left, top, right, bottom = design.screen
+    middle, half = np.array([left + right, top + bottom]) / 2 + shift, stretch * np.array([right - left, bottom - top]) / 2
+    screen = (*(middle - half).clip(0.09, 0.5), *(middle + half).clip(0.5, 0.91))
+    lamps = np.array(design.lamps) + random.uniform(-0.05, 0.05, 2)
+    if random.random() < 0.5:
+        lamps = lamps[::-1]
+    if random.random() < 0.3:
+        lamps = lamps[:, ::-1]
+    backlit = bool(random.random() < 0.3)
+    glass, ink = random.integers(10, 60, 3), random.integers(*((10, 70) if backlit else (80, 256)), 3)
+    body = np.array(design.body) * random.uniform(0.4, 1.15) + random.normal(0, 15, 3)
+    return Design(_colour(body), _colour(glass), _colour(ink), tuple(screen), tuple(map(tuple, lamps.clip(0.1, 0.9))),
+                  str(random.choice(["round", "square", "bar"])), backlit)
+
+
+def _colour(values: np.ndarray) -> Colour:
+    return tuple(np.asarray(values).clip(0, 255).astype(int).tolist())
+
+
+def draw_panel(kind: str, state: str, design: str, random: np.random.Generator, wear: float = 1.0, loose: bool = False) -> np.ndarray:
     """Draw one device.
 
     Parameters
@@ -79,6 +104,8 @@ def draw_panel(kind: str, state: str, design: str, random: np.random.Generator, 
         Decides everything that is left open.
     wear : float
         How much the picture is spoiled: each of `CORRUPTIONS` by chance, up to a severity of twice this.
+    loose : bool
+        Draw a design made up near the named one; see `loosen`.
 
     Returns
     -------
@@ -93,7 +120,7 @@ def draw_panel(kind: str, state: str, design: str, random: np.random.Generator, 
     for name, known, what in ((kind, KINDS, "kind"), (state, STATES, "state"), (design, DESIGNS, "design")):
         if name not in known:
             raise MedlibError(f"A panel's {what} is one of {', '.join(known)}; got {name!r}.")
-    picture = _Panel(kind, state, DESIGNS[design], random).paint()
+    picture = _Panel(kind, state, loosen(DESIGNS[design], random) if loose else DESIGNS[design], random).paint()
     for corruption in CORRUPTIONS:
         if random.random() < 0.5:
             picture = spoil(picture, corruption, wear * random.uniform(0, 2), random)
@@ -101,7 +128,7 @@ def draw_panel(kind: str, state: str, design: str, random: np.random.Generator, 
 
 
 def draw_panels(count: int, designs: Sequence[str], seed: int, shares: Sequence[float] = (0.25,) * 4,
-                wear: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+                wear: float = 1.0, loose: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Draw many devices of all kinds.
 
     Parameters
@@ -112,7 +139,7 @@ def draw_panels(count: int, designs: Sequence[str], seed: int, shares: Sequence[
     seed : int
     shares : sequence of float
         Of the states, in the order of `STATES`.
-    wear : float
+    wear, loose
         As in `draw_panel`.
 
     Returns
@@ -124,7 +151,7 @@ def draw_panels(count: int, designs: Sequence[str], seed: int, shares: Sequence[
     """
     random = np.random.default_rng(seed)
     states = random.choice(len(STATES), count, p=shares)
-    pictures = [draw_panel(KINDS[random.integers(len(KINDS))], STATES[state], designs[random.integers(len(designs))], random, wear)
+    pictures = [draw_panel(KINDS[random.integers(len(KINDS))], STATES[state], designs[random.integers(len(designs))], random, wear, loose)
                 for state in states]
     return np.stack(pictures), states
 
@@ -185,7 +212,7 @@ class _Panel:
         self.on = state in ("working", "alarm") or (state == "damaged" and random.random() < 0.6)
 
     def vary(self, colour: Colour, spread: float) -> Colour:
-        return tuple((np.array(colour) + self.random.normal(0, spread, 3)).clip(0, 255).astype(int).tolist())
+        return _colour(np.array(colour) + self.random.normal(0, spread, 3))
 
     def at(self, *shares: float) -> list[float]:
         return [share * self.size for share in shares]
