@@ -90,3 +90,30 @@ def follow_hours(answer: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of log-odds (stays, hours) and outcomes (stays,): half of it the last hour's, half the mean of all hours."""
     miss = nn.functional.binary_cross_entropy_with_logits(answer, target[:, None].expand_as(answer), reduction="none")
     return (miss[:, -1].mean() + miss.mean()) / 2
+
+
+class PictureCNN(nn.Module):
+    """A small convolutional network: three times two layers, each pair half as fine as the one before; what is there on average and at most.
+
+    Parameters
+    ----------
+    classes : int
+    width : int
+        Filters of the first layers.
+    dropout : float
+        Share of features that are left out before the answer.
+    """
+
+    def __init__(self, classes: int, width: int = 20, dropout: float = 0.3):
+        super().__init__()
+        sizes = (3, width, width, 2 * width, 2 * width, 4 * width, 4 * width)
+        layers = []
+        for number, (before, after) in enumerate(zip(sizes, sizes[1:])):
+            layers += [nn.Conv2d(before, after, 3, 1 if number % 2 else 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        self.look = nn.Sequential(*layers)
+        self.answer = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, classes))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Log-odds (pictures, classes) of pictures (pictures, 3, height, width) with values from 0 to 1."""
+        found = self.look(pictures)
+        return self.answer(torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1))

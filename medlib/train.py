@@ -17,7 +17,7 @@ def choose_device() -> torch.device:
 
 def fit_net(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], target: torch.Tensor,
             loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], epochs: int, rate: float, seed: int, batch: int = 512,
-            noise: float = 0.0) -> torch.nn.Module:
+            noise: float = 0.0, change: Callable[[torch.Tensor], torch.Tensor] | None = None, threads: int | None = 1) -> torch.nn.Module:
     """Fit a network in place by AdamW under a one-cycle schedule of the learning rate.
 
     Parameters
@@ -40,6 +40,11 @@ def fit_net(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], target: torc
         Examples a step.
     noise : float
         Standard deviation of what is added to every input, as a guard against overfitting.
+    change : callable, optional
+        What each batch of an input goes through, flipped and shifted pictures for one; left out: nothing.
+    threads : int or None
+        Threads on the CPU; None: all. Steps of small networks are so short that a second thread hardly saves time, and on a busy
+        machine threads that wait for each other cost many times more.
 
     Returns
     -------
@@ -62,11 +67,11 @@ def fit_net(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], target: torc
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-3)
     steps = -(-count // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps * epochs)
-    # Steps are small: a second thread hardly saves time, and on a busy machine threads that wait for each other cost many times more.
-    with threadpool_limits(1, "openmp"):
+    with threadpool_limits(threads, "openmp"):
         for _ in range(epochs):
             for chosen in torch.randperm(count, device=device).split(batch):
-                noisy = [part[chosen] + noise * torch.randn_like(part[chosen]) for part in inputs]
+                parts = [part[chosen] if change is None else change(part[chosen]) for part in inputs]
+                noisy = [part + noise * torch.randn_like(part) if noise else part for part in parts]
                 found = loss(net(*noisy), target[chosen])
                 optimiser.zero_grad()
                 found.backward()
