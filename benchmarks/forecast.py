@@ -94,7 +94,8 @@ def run(dataset: str, count: int, models: list[str] | None) -> dict[str, dict[st
     scores = {}
     for name, frames in forecasts.items():
         scores[name] = score_pairs(pair_forecasts(pd.concat(frames), demand))
-        scores[name] |= {"fit_seconds": float(np.median(fitting[name])), "predict_seconds": float(np.median(predicting[name])) if name in predicting else None}
+        scores[name] |= {"fit_seconds": float(np.median(fitting[name])),
+                         "predict_seconds": float(np.median(predicting[name])) if name in predicting else None}
     for found in scores.values():
         found["relative_wis"] = found["wis"] / scores["seasonal_naive"]["wis"]
     return scores

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from medlib import cli
 from medlib.errors import MedlibError
-from medlib.forecast.hub import LEVELS, RESOURCE, HubData, forecast_hub, list_references, mark_teaching, read_hub_folder, see_before, to_hub
+from medlib.forecast.hub import LEVELS, RESOURCE, HubData, forecast_hub, list_references, mark_teaching, read_hub_folder, see_before
 from medlib.forecast.vintages import expect_revisions, revise_newest, see_as_of
 
 MIRRORED = Path(os.environ.get("MEDLIB_MIRROR", "nowhere")) / "flusight"

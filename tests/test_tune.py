@@ -107,7 +107,8 @@ def test_makers_make_what_was_set_and_leave_the_rest():
 def test_settings_change_the_forecast():
     demand = make_demand()
     last = demand["date"].max()
-    few, many = (make_forecaster("random_forest", HORIZON, settings={"random_forest": {"leaf": leaf, **FIXED["random_forest"]}}).fit(demand).predict(last, HORIZON) for leaf in (2, 80))
+    few, many = (make_forecaster("random_forest", HORIZON, settings={"random_forest": {"leaf": leaf, **FIXED["random_forest"]}}).fit(
+        demand).predict(last, HORIZON) for leaf in (2, 80))
     assert (few["demand"] - many["demand"]).abs().max() > 1
 
 

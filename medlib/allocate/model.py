@@ -37,7 +37,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
 from medlib.allocate import drugs, limits, patients, units
 from medlib.allocate.problem import Problem

@@ -8,7 +8,7 @@ import pulp
 
 from medlib.blocks.families import INFINITE, Columns, Family, Rows, tell_apart
 from medlib.blocks.hand import ByHand
-from medlib.blocks.highs import BlockHiGHS, Piece, Solution
+from medlib.blocks.highs import BlockHiGHS, Piece
 from medlib.blocks.matrix import assemble, list_columns, list_rows, list_term
 from medlib.errors import MedlibError
 
