@@ -8,8 +8,15 @@ intensive care resemble the German register's (`benchmarks/sample_realism.py` pr
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
+from PIL import Image
+
+from medlib.recognise.lines import ITEMS, write_line
+from medlib.recognise.panels import draw_panel
+from medlib.schema import STATES
 
 FIRST_DATE, LAST_DATE = "2023-01-01", "2025-12-31"
 #: Mean arrivals on Monday to Sunday, relative to the week's mean.
@@ -24,6 +31,8 @@ SITE_KINDS = (("University Hospital", 2.4), ("General Hospital A", 1.4), ("Gener
               ("District Hospital A", 0.7), ("District Hospital B", 0.5))
 WARD_STAY_DAYS, ICU_STAY_DAYS = 6.0, 4.5
 NURSES_PER_BED = {"bed": 0.15, "icu_bed": 0.5}
+#: Share of the ventilators in place that work, at most sites and at the few bad ones; sites with a design of panels that no network knows.
+WORKING_SHARE, BAD_SHARE, BAD_SITES, UNSEEN_SITES = 0.82, 0.5, 2, 3
 
 
 def make_network(seed: int = 1) -> dict[str, pd.DataFrame]:
@@ -37,14 +46,15 @@ def make_network(seed: int = 1) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of str to pandas.DataFrame
-        sites, resources, links, demand (with reporting faults), capacity and inventory.
+        sites, resources, links, demand (with reporting faults), capacity, inventory and equipment.
     """
     random = np.random.default_rng(seed)
     sites = _make_sites(random)
     demand = _make_demand(sites, random)
-    return {"sites": sites, "resources": _make_resources(), "links": make_links(sites, longest_km=220.0),
-            "capacity": _make_capacity(sites, demand, random), "demand": _add_faults(demand, random),
-            "inventory": _make_inventory(sites, random)}
+    capacity = _make_capacity(sites, demand, random)
+    fleets = draw_fleets(sites, capacity, seed)
+    return {"sites": sites, "resources": _make_resources(), "links": make_links(sites, longest_km=220.0), "capacity": capacity,
+            "demand": _add_faults(demand, random), "inventory": _make_inventory(fleets, seed), "equipment": _make_equipment(fleets, seed)}
 
 
 def measure_distances(sites: pd.DataFrame) -> np.ndarray:
@@ -207,19 +217,71 @@ def _add_faults(demand: pd.DataFrame, random: np.random.Generator) -> pd.DataFra
     return pd.concat([demand, twice.iloc[60:], corrected]).sort_values("date", kind="stable", ignore_index=True)
 
 
-def _make_inventory(sites: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    """Write inventory lines the way wards do: abbreviations, several languages, quantities, states, slips."""
-    devices = ("Ventilator ICU", "Vent. adult", "Beatmungsgerät", "respirateur néonatal", "Infusion pump", "inf. pmp 2-ch",
-               "Monitor pat. bedside", "moniteur multiparamétrique", "Oxygen conc. 5 l", "Defibrillator", "Perfusor", "ICU bed el.")
-    states = ("ok", "in repair", "defekt", "stand-by", "", "needs battery", "en service", "out of order")
-    rows = []
-    for site in sites["site"]:
-        for line in range(1, 13):
-            text = f"{random.choice(devices)}, {random.integers(1, 9)} {random.choice(['pcs', 'x', 'Stk', 'pc.'])}"
-            state = random.choice(states)
-            text += f", {state}" if state else ""
-            if random.random() < 0.15:
-                cut = random.integers(1, len(text) - 1)
-                text = text[:cut] + text[cut + 1:]
-            rows.append((site, line, text))
-    return pd.DataFrame(rows, columns=["site", "line", "text"])
+def draw_fleets(sites: pd.DataFrame, capacity: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
+    """Draw what every ventilator is really in: the truth behind `inventory` and `equipment`, which stands in no table.
+
+    Parameters
+    ----------
+    sites, capacity : pandas.DataFrame
+        The tables; every site owns as many ventilators as its capacity says.
+    seed : int
+        As for `make_network`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a device: site, device, design (of the site's panels), listed_broken (the inventory says so, and no picture is taken), state (of
+        `schema.STATES`), pictured, and looked_at (by a person). A device works where its state is working and it is not listed as broken.
+    """
+    random = np.random.default_rng([seed, 1])
+    bad, unseen = (set(random.choice(sites["site"], count, replace=False)) for count in (BAD_SITES, UNSEEN_SITES))
+    fleets = []
+    for site, owned in capacity.loc[capacity["resource"] == "ventilator", ["site", "capacity"]].itertuples(index=False):
+        count, share = int(owned), BAD_SHARE if site in bad else WORKING_SHARE
+        broken = min(int(random.binomial(count, 0.06)), count - 1)
+        states = random.choice(STATES, count, p=[share, *[(1 - share) / 3] * 3])
+        pictured = np.zeros(count, bool)
+        pictured[broken + random.choice(count - broken, min(count - broken, max(6, count // 2)), replace=False)] = True
+        design = "west" if site in unseen else random.choice(["north", "east"])
+        fleets.append(pd.DataFrame({"site": site, "device": [f"ventilator-{number:02d}" for number in range(1, count + 1)], "design": design,
+                                    "listed_broken": np.arange(count) < broken, "state": states, "pictured": pictured,
+                                    "looked_at": pictured & (random.random(count) < 0.1)}))
+    return pd.concat(fleets, ignore_index=True)
+
+
+def _make_equipment(fleets: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Take pictures of the devices in place; a person looked at some of them."""
+    random = np.random.default_rng([seed, 2])
+    seen = fleets[fleets["pictured"]]
+    pictures = [_pack_picture(draw_panel("ventilator", row.state, row.design, random)) for row in seen.itertuples()]
+    return pd.DataFrame({"site": seen["site"], "device": seen["device"], "resource": "ventilator", "picture": pictures,
+                         "checked": seen["state"].where(seen["looked_at"])}).reset_index(drop=True)
+
+
+def _pack_picture(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "WEBP", quality=80)
+    return file.getvalue()
+
+
+def _make_inventory(fleets: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Write inventory lines the way wards do; what some of them mean was read by a person."""
+    random, rows = np.random.default_rng([seed, 3]), []
+    for site, fleet in fleets.groupby("site", sort=False):
+        broken = int(fleet["listed_broken"].sum())
+        lines = [("ventilator", pieces, False) for pieces in _split_count(len(fleet) - broken, random)]
+        lines += [("ventilator", broken, True)] if broken else []
+        lines += [(ITEMS[random.integers(1, len(ITEMS))], int(random.geometric(0.3)), random.random() < 0.3)
+                  for _ in range(random.integers(8, 13))]
+        for line, place in enumerate(random.permutation(len(lines)), start=1):
+            item, pieces, out_of_order = lines[place]
+            text, _ = write_line(item, pieces, out_of_order, random)
+            read = (item, float(pieces), float(out_of_order)) if random.random() < 1 / 3 else (None, np.nan, np.nan)
+            rows.append((site, line, text, *read))
+    return pd.DataFrame(rows, columns=["site", "line", "text", "item", "pieces", "broken"])
+
+
+def _split_count(count: int, random: np.random.Generator) -> list[int]:
+    """Split devices over one to four lines, none of them empty."""
+    cuts = np.sort(random.choice(np.arange(1, count), min(int(random.integers(0, 4)), count - 1), replace=False))
+    return np.diff([0, *cuts, count]).tolist()

@@ -12,9 +12,15 @@ import pandera.pandas as pa
 from medlib.errors import MedlibError
 
 KINDS = ("staff", "equipment", "bed", "drug")
+#: What a device is in. Only a working one counts.
+STATES = ("working", "alarm", "off", "damaged")
+#: Who said what an inventory line or a picture shows; what nobody was sure of is left to people.
+DECIDERS = ("network", "person", "left to people")
+#: Bytes of the largest picture in a table.
+MOST_BYTES = 200_000
 
-#: How a kind of column is stored. Dates carry no time of day.
-DTYPES = {"text": "str", "date": "datetime64[us]", "integer": "int64", "number": "float64", "flag": "bool"}
+#: How a kind of column is stored. Dates carry no time of day; a picture is the bytes of a PNG or WebP file.
+DTYPES = {"text": "str", "date": "datetime64[us]", "integer": "int64", "number": "float64", "flag": "bool", "picture": "object"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Column:
     Parameters
     ----------
     name : str
-    kind : {"text", "date", "integer", "number", "flag"}
+    kind : {"text", "date", "integer", "number", "flag", "picture"}
     about : str
         What it holds, with its unit.
     low, high : float, optional
@@ -50,7 +56,7 @@ class Column:
     def expected(self) -> str:
         """What a valid value looks like, in words."""
         words = {"text": "a text", "date": "a date YYYY-MM-DD", "integer": "a whole number", "number": "a number",
-                 "flag": "true or false"}[self.kind]
+                 "flag": "true or false", "picture": f"the bytes of a picture, at most {MOST_BYTES:,}"}[self.kind]
         if self.one_of:
             words = "one of " + ", ".join(self.one_of)
         if self.low is not None and self.high is not None:
@@ -74,7 +80,14 @@ class Column:
             checks.append(pa.Check(lambda values: ~np.isinf(values), name="finite"))
         if self.kind == "date":
             checks.append(pa.Check(lambda values: values == values.dt.normalize(), name="no_time_of_day"))
+        if self.kind == "picture":
+            checks.append(pa.Check(is_picture, element_wise=True, name="picture"))
         return pa.Column(DTYPES[self.kind], checks, nullable=self.nullable, required=self.required, coerce=True)
+
+
+def is_picture(value: object) -> bool:
+    """Tell whether a value may be a picture: bytes, some but not too many. What they show is for those who look at them."""
+    return isinstance(value, bytes) and 0 < len(value) <= MOST_BYTES and bool(value.strip())
 
 
 @dataclass(frozen=True)
@@ -190,7 +203,16 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         _number("weight", "weight of one unit-day short in this tier, times the resource's")), ("resource", "tier")),
     Table("inventory", "Free-text inventory lines as the sites wrote them.", "01_collect", (
         SITE, Column("line", "integer", "number of the line at its site", low=1),
-        Column("text", "text", "the line as written")), ("site", "line")),
+        Column("text", "text", "the line as written"),
+        Column("item", "text", "what a person read the line as, where someone did", required=False, nullable=True),
+        _number("pieces", "devices that a person read from it", required=False, nullable=True),
+        _number("broken", "1 where a person read that they are out of order, 0 where not", high=1, required=False, nullable=True)),
+        ("site", "line")),
+    Table("equipment", "Pictures of devices in place.", "01_collect", (
+        SITE, Column("device", "text", "identifier of the device at its site"), RESOURCE,
+        Column("picture", "picture", "the device's front panel, a PNG or WebP file"),
+        Column("checked", "text", "state that a person found, where someone looked", one_of=STATES, required=False, nullable=True)),
+        ("site", "device")),
     # What the notebooks add.
     Table("sources", "Where the input came from.", "01_collect", (
         Column("dataset", "text", "name of the dataset"), Column("title", "text", "its title"),
@@ -206,6 +228,30 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         RESOURCE, Column("rule", "text", "the fault looked for"), Column("rows", "integer", "rows with it", low=0),
         _number("share", "share of the resource's rows", high=1), Column("action", "text", "what was done")),
         ("resource", "rule")),
+    Table("equipment_state", "What the pictures show, and how sure that is.", "21_convolutional_network", (
+        SITE, Column("device", "text", "identifier of the device at its site"), RESOURCE,
+        Column("state", "text", "state that it was called", one_of=STATES),
+        _number("confidence", "probability of that state (calibrated)", high=1),
+        Column("decided_by", "text", "who called it so; left to people: the network was not sure enough", one_of=DECIDERS)),
+        ("site", "device")),
+    Table("equipment_confusion", "How often devices in a known state are called what: checked ones that the network did not learn from.",
+          "21_convolutional_network", (
+              Column("true", "text", "state that the device is in", one_of=STATES),
+              Column("called", "text", "state that the network called it", one_of=STATES),
+              Column("confident", "flag", "the network was sure enough to answer"),
+              Column("devices", "integer", "devices counted", low=0)), ("true", "called", "confident")),
+    Table("inventory_read", "What the inventory lines say: a row for each item that a line may mean.", "23_transformer", (
+        SITE, Column("line", "integer", "number of the line at its site", low=1),
+        Column("item", "text", "what it may be"), _number("probability", "that it is this (calibrated)", high=1),
+        _number("pieces", "devices that the line counts"),
+        _number("broken", "probability that they are out of order", high=1),
+        Column("decided_by", "text", "who read it; left to people: the network was not sure enough", one_of=DECIDERS)),
+        ("site", "line", "item")),
+    Table("working_devices", "How many devices are there and work, as counted from inventory lines and pictures.", "26_working_devices", (
+        SITE, RESOURCE, _number("stated", "units in place by the capacity table's latest figure"),
+        _number("owned", "devices owned (expected)"), _number("working", "devices that work (expected)"),
+        _number("working_low", "5 % quantile of the devices that work"), _number("working_high", "95 % quantile of them"),
+        Column("source", "text", "where the figures came from, in words")), ("site", "resource")),
     Table("demand_forecast", "Forecast quantiles of demand, of every candidate.", "20_random_forest", (
         AS_OF, DATE, SITE, RESOURCE, Column("model", "text", "forecaster"),
         Column("quantile", "number", "probability level", low=0, high=1),
@@ -240,7 +286,8 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         Column("state", "text", "how it ended", one_of=("complete", "pruned", "failed")),
         Column("used", "flag", "the best of its forecaster's whole trials")), ("model", "trial")),
     Table("capacity_forecast", "Forecast quantiles of capacity, with the surge that can be opened.", "40_allocate", (
-        AS_OF, DATE, SITE, RESOURCE, Column("model", "text", "forecaster; carried: not forecast but taken to go on as it is"),
+        AS_OF, DATE, SITE, RESOURCE, Column("model", "text", "forecaster; carried: not forecast but taken to go on as it is; "
+                                               "counted: the devices that work"),
         Column("quantile", "number", "probability level", low=0, high=1),
         _number("capacity", "units in place (drugs: units delivered in the period)"),
         _number("surge", "further units that can be opened"),
@@ -287,12 +334,12 @@ TABLES: dict[str, Table] = {table.name: table for table in (
 )}
 
 #: The tables that a dataset, or a user's own folder, provides.
-INPUTS = ("sites", "resources", "demand", "capacity", "links", "inventory", "arrivals", "initial", "stay", "surge_levels",
-          "stock", "orders", "shifts", "tiers")
+INPUTS = ("sites", "resources", "demand", "capacity", "links", "inventory", "equipment", "arrivals", "initial", "stay",
+          "surge_levels", "stock", "orders", "shifts", "tiers")
 #: Those of them that a folder may leave out.
 OPTIONAL_INPUTS = INPUTS[4:]
 #: And those that say more than a report needs: `medlib allocate` reads them, and 01_collect writes them where a dataset has any.
-EXTRA_INPUTS = INPUTS[6:]
+EXTRA_INPUTS = INPUTS[7:]
 #: What `find_failures` expects of rows that share a key.
 ONCE = "each combination once"
 
@@ -414,7 +461,9 @@ def _describe_failures(cases: pd.DataFrame, table: Table, frame: pd.DataFrame) -
         elif not str(case.check).startswith("dtype") or pd.isna(case.index):
             column = table.column.get(case.column)
             row = -1 if pd.isna(case.index) else int(case.index)
-            rows.append((row, case.column, case.failure_case, column.expected if column else str(case.check)))
+            value = frame.loc[row, case.column] if column and column.kind == "picture" and row >= 0 else case.failure_case
+            value = f"{len(value):,} bytes" if isinstance(value, bytes) else value  # nobody reads them
+            rows.append((row, case.column, value, column.expected if column else str(case.check)))
     return rows
 
 

@@ -1,5 +1,6 @@
 """A user's folder: every kind of fault is found where it stands, and nothing but tables or problems comes back."""
 
+import base64
 import hashlib
 import re
 import tempfile
@@ -490,3 +491,39 @@ def test_contract_finds_repeated_keys_where_a_key_column_is_absent():
     failures = schema.find_failures(frame, "capacity")
     assert failures["row"].tolist() == [0, 2] and set(failures["column"]) == {"site + resource"}
     assert "site" in schema.find_failures(pd.concat([frame] * 2).drop(columns="site"), "capacity")["column"].tolist()
+
+
+# --- Pictures --------------------------------------------------------------------------------------------------------
+
+PICTURE = b"RIFF\x00\xff, not a WebP\n" * 9
+
+
+def give_pictures(folder, *pictures, parquet=False, head="site,device,resource,picture"):
+    rows = [("north", f"pump {number}", "nurse", picture) for number, picture in enumerate(pictures)]
+    if parquet:
+        pd.DataFrame(rows, columns=head.split(",")).to_parquet(folder / "equipment.parquet")
+    else:
+        (folder / "equipment.csv").write_text("\n".join([head, *(",".join(row) for row in rows)]) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_pictures_are_read_as_bytes(folder, parquet):
+    large = PICTURE * (schema.MOST_BYTES // len(PICTURE))  # more than the csv module's own limit
+    pictures = [PICTURE, large] if parquet else [base64.b64encode(picture).decode() for picture in (PICTURE, large)]
+    give_pictures(folder, *pictures, parquet=parquet)
+    tables, problems = intake.check_folder(folder)
+    assert problems.empty and tables["equipment"]["picture"].tolist() == [PICTURE, large]
+
+
+@pytest.mark.parametrize("picture", ["", "a picture.png", "QUJ", base64.b64encode(b"x" * (schema.MOST_BYTES + 1)).decode()])
+def test_what_is_no_picture_is_a_problem_at_its_line(folder, picture):
+    give_pictures(folder, base64.b64encode(PICTURE).decode(), picture)
+    _, problems = intake.check_folder(folder)
+    assert problems[["file", "row", "column"]].values.tolist() == [["equipment.csv", 3, "picture"]]
+    assert "the bytes of a picture, at most 200,000" in problems["expected"].iloc[0] and len(problems["value"].iloc[0]) <= 60
+
+
+def test_equipment_names_known_sites_and_states_only(folder):
+    give_pictures(folder, base64.b64encode(PICTURE).decode() + ",broken", head="site,device,resource,picture,checked")
+    _, problems = intake.check_folder(folder)
+    assert problems[["column", "value", "expected"]].values.tolist() == [["checked", "broken", "one of working, alarm, off, damaged or nothing"]]

@@ -1,9 +1,12 @@
 """The notebooks as notebooks: their form, their index, their tables. nbval runs each of them alone on data/sample."""
 
+import io
 import re
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from medlib.report import format_index, list_notebooks
 from medlib.report.pipeline import NOTEBOOKS
@@ -66,13 +69,13 @@ class TestForm:
         notebook = list_notebooks()[path.stem]
         source = "\n".join(cell.source for cell in code_cells(read(path)))
         named = {name for name in TABLES if re.search(rf"[\"']{name}[\"']", source)}
-        assert set(notebook.reads) <= named, "a table is declared but not read"
+        assert {*notebook.reads, *notebook.on_request} <= named, "a table is declared but not read"
         if path.stem != "01_collect":  # which writes whatever the dataset has
             assert set(notebook.writes) <= named, "a table is declared but not written"
         written = set(re.findall(r"tables\.write\(\w+, [\"'](\w+)[\"']", source))
         assert written <= set(notebook.writes), "a table is written but not declared"
         read_directly = set(re.findall(r"(?:tables\.read|\bread)\([\"'](\w+)[\"']", source))
-        assert read_directly <= set(notebook.reads), "a table is read but not declared"
+        assert read_directly <= {*notebook.reads, *notebook.on_request}, "a table is read but not declared"
         assert {TABLES[name].writer for name in notebook.writes} <= {path.stem}
 
 
@@ -99,4 +102,9 @@ def test_sample_workspace_is_what_the_code_makes(tmp_path):
     for name, frame in inputs.items():
         stored = "demand_collected" if name == "demand" else name
         tables.write(frame, stored, tmp_path)
-        assert tables.read(stored, tmp_path).equals(tables.read(stored, "data/sample")), stored
+        made, kept = (tables.read(stored, workspace) for workspace in (tmp_path, "data/sample"))
+        if name == "equipment":  # another version of the picture library may pack the same picture into other bytes
+            shown, were = (np.stack([np.asarray(Image.open(io.BytesIO(picture)), int) for picture in rows.pop("picture")])
+                           for rows in (made, kept))
+            assert abs(shown - were).mean() < 2
+        assert made.equals(kept), stored

@@ -131,6 +131,46 @@ def test_each_notebook_runs_once_and_targets_keep_their_order(network):
     assert [notebook.name for notebook in chain] == ["40_other", "30_collect", "10_plan", "20_show"]
 
 
+@pytest.fixture
+def asking(tmp_path):
+    """A plan that looks at a count only where it is asked to."""
+    write_notebook(tmp_path, "10_demand", writes="`demand`")
+    write_notebook(tmp_path, "20_count", writes="`count`", parameters="draws: int = 9\n")
+    write_notebook(tmp_path, "40_plan", head="# 40 Plan\n\nWho?\n\n**Reads** `demand`\n\n**Reads on request** `count` (`taken`)\n\n**Writes** `plan`",
+                   parameters='taken: str = "stated"  # or counted\n')
+    return list_notebooks(tmp_path)
+
+
+@pytest.mark.parametrize(("given", "names"), [
+    ({}, ["10_demand", "40_plan"]), ({"taken": "stated"}, ["10_demand", "40_plan"]), ({"draws": 3}, ["10_demand", "40_plan"]),
+    ({"taken": "counted"}, ["10_demand", "20_count", "40_plan"])])
+def test_a_table_is_read_on_request_of_a_parameter(asking, given, names):
+    assert asking["40_plan"].reads == ("demand",) and asking["40_plan"].on_request == {"count": "taken"}
+    assert [notebook.name for notebook in order_chain(["40_plan"], asking, given)] == names
+
+
+def test_parameters_of_a_notebook_run_on_request_are_known_only_then(asking):
+    with pytest.raises(MedlibError, match="There is no parameter 'draws'"):
+        check_parameters({"draws": 3}, order_chain(["40_plan"], asking, {"draws": 3}))
+    given = {"draws": 3, "taken": "counted"}
+    assert check_parameters(given, order_chain(["40_plan"], asking, given)) == {"draws": 3, "taken": "counted"}
+
+
+@pytest.mark.parametrize("words", ["`count`", "`count` (`given`)", "nothing"])
+def test_a_request_names_a_parameter_of_the_notebook(tmp_path, words):
+    head = f"# 40 Plan\n\nWho?\n\n**Reads** nothing\n\n**Reads on request** {words}\n\n**Writes** `plan`"
+    with pytest.raises(MedlibError, match="40_plan.ipynb needs \\*\\*Reads on request\\*\\* followed by `table` \\(`parameter`\\)") as caught:
+        read_notebook(write_notebook(tmp_path, "40_plan", head=head))
+    assert_short(str(caught.value))
+
+
+def test_the_real_plan_counts_devices_on_request_only():
+    chains = [[notebook.name for notebook in order_chain([run.REPORT], list_notebooks(), given)]
+              for given in ({}, {"supply_from": "stated"}, {"supply_from": "lower"})]
+    assert chains[0] == chains[1] and set(chains[2]) - set(chains[0]) == {"21_convolutional_network", "23_transformer", "26_working_devices"}
+    assert chains[2].index("26_working_devices") < chains[2].index("40_allocate")
+
+
 def test_an_unknown_notebook_is_refused_with_the_names(network):
     with pytest.raises(MedlibError) as caught:
         order_chain(["20_shw"], network)

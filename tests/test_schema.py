@@ -28,7 +28,8 @@ def make_good(name: str, rows: int = 3) -> pd.DataFrame:
                 "date": pd.date_range("2024-02-20", periods=rows),
                 "integer": [int(start) + number for number in range(rows)],
                 "number": [start + step * number for number in range(rows)],
-                "flag": [number == 1 for number in range(rows)]}[column.kind]
+                "flag": [number % 3 == 1 for number in range(rows)],
+                "picture": [b"picture %d" % number for number in range(rows)]}[column.kind]
     return pd.DataFrame({column.name: values(column) for column in TABLES[name].columns}, index=range(40, 40 + rows))
 
 
@@ -41,7 +42,8 @@ def spoil(frame: pd.DataFrame, column: str, value, row: int = 1) -> pd.DataFrame
 def faults(column: schema.Column) -> list:
     """Values that break the contract of a column."""
     bad = {"text": [] if column.nullable else [" ", "\t"], "date": ["yesterday", "2024-02-30", "2024-02-21 06:00"],
-           "integer": [1.5, "x"], "number": ["x", np.inf], "flag": ["false", 2]}[column.kind]
+           "integer": [1.5, "x"], "number": ["x", np.inf], "flag": ["false", 2],
+           "picture": ["a text", b"", b" \n", b"x" * (schema.MOST_BYTES + 1)]}[column.kind]
     bad += [] if column.nullable else [None]
     bad += ["nonsense"] if column.one_of else []
     bad += [column.low - 1] if column.low is not None else []
@@ -116,7 +118,7 @@ def test_a_key_stands_once(name):
     failures = find_failures(twice, name)
     assert failures["row"].tolist() == [1, 3]
     assert set(failures["column"]) == {" + ".join(key)} and set(failures["expected"]) == {schema.ONCE}
-    other = {"text": "another", "date": pd.Timestamp("2030-01-01"), "integer": 9, "number": 0.25}
+    other = {"text": "another", "date": pd.Timestamp("2030-01-01"), "integer": 9, "number": 0.25, "flag": False}
     for part in key:  # the whole key counts, not one part of it
         good.loc[42, list(key)] = good.loc[41, list(key)]
         column = TABLES[name].column[part]
@@ -141,6 +143,18 @@ def test_undated_capacity_needs_no_date_column_and_is_keyed_without_it():
 
 def test_a_date_as_a_number_is_not_taken_for_nanoseconds():
     assert find_failures(make_good("demand").assign(date=20240220), "demand")["column"].unique().tolist() == ["date"]
+
+
+def test_a_picture_that_is_refused_is_not_printed():
+    large = spoil(make_good("equipment"), "picture", b"x" * (schema.MOST_BYTES + 1))
+    with pytest.raises(MedlibError, match="in row 1, column 'picture': expected the bytes of a picture, at most 200,000, got '200,001 bytes'"):
+        check_frame(large, "equipment")
+    assert find_failures(spoil(make_good("equipment"), "picture", b"x" * schema.MOST_BYTES), "equipment").empty
+
+
+def test_states_are_those_that_panels_are_drawn_in():
+    from medlib.recognise import panels
+    assert schema.STATES == panels.STATES
 
 
 def test_check_frame_leaves_its_input_alone():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from datetime import date
 from math import inf
@@ -17,9 +18,10 @@ DTYPES = schema.DTYPES | {"integer": "Int64", "flag": "boolean"}
 READERS = {"text": ("(?s:.+)", str), "flag": ("true|false|1|0", lambda text: text.lower() in ("true", "1")),
            "date": ("(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}", date.fromisoformat),
            "integer": (r"[+-]?[0-9]{1,15}(\.0*)?", lambda text: int(float(text))),
+           "picture": (r"[A-Za-z0-9+/]+=?=?", lambda text: base64.b64decode(text, validate=True)),
            "number": (r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", float)}
 #: What to say of a text that cannot be read: the hint of the first pattern that it matches.
-HINTS = {"number": {
+HINTS = {"picture": {"(?s:.+)": "in a CSV file written as Base64; a Parquet file holds bytes as they are"}, "number": {
     r"[+-]?(inf|infinity|∞|[0-9.]+e[0-9+]+)": "finite",
     r"[+-]?[0-9]{1,3}([ ,.'’\u00a0\u202f][0-9]{3})+([.,][0-9]+)?":
         "written without thousands separators, with a decimal point",
@@ -65,12 +67,14 @@ def _read(text: str, kind: str) -> str | bool | date | int | float | None:
     pattern, read = READERS[kind]
     try:
         value = read(text) if _matches(pattern, text) else None
-    except ValueError:  # a day that does not exist
+    except ValueError:  # a day that does not exist, or half a picture
         return None
     return None if value in (inf, -inf) else value
 
 
 def _fits(value, column: schema.Column) -> bool:
     """Tell whether the contract allows a value."""
+    if column.kind == "picture":
+        return schema.is_picture(value)
     return ((not column.one_of or value in column.one_of) and (column.low is None or value >= column.low)
             and (column.high is None or value <= column.high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import codecs
 import csv
 import io
@@ -19,6 +20,8 @@ SHOWN = 60
 #: Endings of files that may hold a table.
 TABLES = (".csv", ".parquet", ".txt", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
 AS_CSV = "in Excel save as 'CSV (Comma delimited)'"
+#: A picture takes four letters for three bytes, which is more than the csv module lets a cell hold.
+csv.field_size_limit(2 * schema.MOST_BYTES)
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -106,6 +109,8 @@ def _print_parquet(path: Path) -> str:
     frame = frame.reset_index() if any(frame.index.names) else frame
     for name in frame.select_dtypes(["datetime", "datetimetz"]):  # one time of day brings midnight to every other row
         frame[name] = frame[name].astype("str").str.removesuffix(" 00:00:00")
+    for name in frame.columns[frame.dtypes == object]:
+        frame[name] = [base64.b64encode(cell).decode() if isinstance(cell, bytes) else cell for cell in frame[name]]
     return frame.to_csv(index=False)
 
 

@@ -1,6 +1,7 @@
 """The notebooks as a pipeline: what each reads, writes and takes as parameters.
 
-A notebook's head says ``**Reads** `a`, `b` `` and ``**Writes** `c` ``. That declaration orders the notebooks.
+A notebook's head says ``**Reads** `a`, `b` `` and ``**Writes** `c` ``. That declaration orders the notebooks. Where it says
+``**Reads on request** `d` (`x`)``, table `d` is read if parameter `x` is given another value than its default.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import ast
 import difflib
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import nbformat
 
@@ -33,7 +36,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Notebook:
-    """One notebook: its name, title, question, tables and parameters."""
+    """One notebook: its name, title, question, tables and parameters; `on_request` has the parameter that asks for each further table."""
 
     name: str
     path: Path
@@ -42,6 +45,13 @@ class Notebook:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     parameters: dict[str, Parameter]
+    on_request: dict[str, str] = field(default_factory=dict)
+
+    def list_reads(self, given: Mapping[str, object]) -> tuple[str, ...]:
+        """The tables that the notebook reads when it is given these parameters."""
+        asked = [table for table, name in self.on_request.items()
+                 if name in given and convert(given[name], self.parameters[name]) != self.parameters[name].default]
+        return (*self.reads, *asked)
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -59,11 +69,16 @@ def read_notebook(path: Path) -> Notebook:
     if len(lines) < 2 or not lines[0].startswith("# ") or not all(found.values()):
         raise MedlibError(f"Notebook {path.name} needs a first cell with '# NN Title', a question, **Reads** and **Writes**.")
     tables = {word: tuple(re.findall(r"`(\w+)`", match.group(1))) for word, match in found.items()}
+    asked = re.search(r"\*\*Reads on request\*\*(.*?)(?:\n\s*\n|$)", head, re.DOTALL)
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise MedlibError(f"Notebook {path.name} needs exactly one cell tagged 'parameters'; it has {len(tagged)}.")
-    return Notebook(path.stem, path, lines[0].removeprefix("# "), lines[1], tables["Reads"], tables["Writes"],
-                    _read_parameters(tagged[0].source, path.name))
+    parameters = _read_parameters(tagged[0].source, path.name)
+    on_request = dict(re.findall(r"`(\w+)` \(`(\w+)`\)", asked[1])) if asked else {}
+    if asked and (not on_request or set(on_request.values()) - set(parameters)):
+        raise MedlibError(f"Notebook {path.name} needs **Reads on request** followed by `table` (`parameter`), with parameters of its own; "
+                          f"got {asked[1].strip()!r}.")
+    return Notebook(path.stem, path, lines[0].removeprefix("# "), lines[1], tables["Reads"], tables["Writes"], parameters, on_request)
 
 
 def _read_parameters(source: str, name: str) -> dict[str, Parameter]:
@@ -92,13 +107,20 @@ def format_index(notebooks: dict[str, Notebook]) -> str:
     return "\n".join(["| notebook | its question | writes |", "|---|---|---|", *rows])
 
 
-def order_chain(targets: list[str], notebooks: dict[str, Notebook]) -> list[Notebook]:
+def order_chain(targets: list[str], notebooks: dict[str, Notebook], given: Mapping[str, object] = MappingProxyType({})) -> list[Notebook]:
     """Return the targets and every notebook whose tables they need, writers before readers.
+
+    Parameters
+    ----------
+    targets : list of str
+    notebooks : dict of str to Notebook
+    given : mapping of str to object
+        Parameters, which may ask for further tables.
 
     Raises
     ------
     MedlibError
-        A target is unknown, or a table that is read is written by no notebook.
+        A target is unknown, a table that is read is written by no notebook, or a parameter has the wrong type.
     """
     writer = {table: notebook for notebook in notebooks.values() for table in notebook.writes}
     chain: dict[str, Notebook] = {}
@@ -106,7 +128,7 @@ def order_chain(targets: list[str], notebooks: dict[str, Notebook]) -> list[Note
     def add(notebook: Notebook, waiting: tuple[str, ...] = ()) -> None:
         if notebook.name in waiting:
             raise MedlibError(f"Notebooks {', '.join(waiting)} need each other's tables; one has to come first.")
-        for table in notebook.reads:
+        for table in notebook.list_reads(given):
             if table not in writer:
                 raise MedlibError(f"Notebook {notebook.name} reads {table!r}, which no notebook writes.")
             if writer[table].name not in chain and writer[table] is not notebook:

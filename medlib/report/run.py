@@ -22,6 +22,7 @@ from pathlib import Path
 from medlib import catalog, tables
 from medlib.allocate import Rules
 from medlib.errors import MedlibError
+from medlib.recognise.working import wants_count
 from medlib.report.page import write_page
 from medlib.report.pipeline import NOTEBOOKS, Notebook, check_parameters, list_notebooks, order_chain
 
@@ -77,7 +78,7 @@ def start_run(given: dict[str, object], targets: list[str], run_name: str = "", 
     RunFailed
         A notebook failed; everything made so far is kept.
     """
-    chain = order_chain(targets, list_notebooks())
+    chain = order_chain(targets, list_notebooks(), given)
     parameters = check_parameters(given, chain)
     _check_values(parameters)
     if "dataset" in parameters:
@@ -114,7 +115,7 @@ def resume_run(run_name: str = "", progress: Progress | None = None) -> Path:
     name = run_name or max(unfinished, key=lambda name: unfinished[name]["started"])
     manifest, before = unfinished[name], {row["name"]: row for row in unfinished[name]["notebooks"]}
     # What a notebook reads may have changed since, so the chain is made anew.
-    chain = order_chain(manifest["targets"], list_notebooks())
+    chain = order_chain(manifest["targets"], list_notebooks(), manifest["parameters"])
     rows = [before.get(notebook.name, _wait(notebook)) for notebook in chain]
     return _go_on(REPORTS / name, manifest | {"status": "running", "error": None, "notebooks": rows}, chain, progress)
 
@@ -235,6 +236,7 @@ def _check_values(parameters: dict) -> None:
             plain = False
         if not plain:
             raise MedlibError(f"as_of must be a date YYYY-MM-DD; got {as_of!r}.")
+    wants_count(str(parameters.get("supply_from", "stated")))
     for name in ("horizon", "origins", "trees"):
         if parameters.get(name, 1) < 1:
             raise MedlibError(f"{name} must be at least 1; got {parameters[name]}.")
