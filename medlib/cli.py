@@ -138,7 +138,8 @@ def _write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if part.exists():
+            part.unlink()
         raise MedlibError(f"{path} cannot be written: {error.strerror}; name another file.") from None
 
 
@@ -168,6 +169,37 @@ def export_hub(data: Annotated[Path, typer.Argument(help="Folder of hub data; se
     for reference, rows in forecasts.groupby("reference_date"):
         _write_text(folder / f"{reference}-{team}.csv", rows.to_csv(index=False))
         print(folder / f"{reference}-{team}.csv")
+
+
+@app.command("train-photos")
+def train_photos(folder: Annotated[Path, typer.Argument(help="A folder for each state, with its photographs.")],
+                 output: Annotated[Path, typer.Option(metavar="FILE", help="Write the weights there.")],
+                 epochs: Annotated[int, typer.Option(min=1, help="Times that every photograph is seen.")] = 40,
+                 seed: Annotated[int, typer.Option(help="Of the network.")] = 1) -> None:
+    """Learn to tell your devices' states from your photographs, and measure it on those held out."""
+    from medlib.recognise.panels import SIDE
+    from medlib.recognise.pictures import learn_photos
+    model, measured, refused = learn_photos(folder, SIDE, epochs=epochs, seed=seed)
+    model.save(output)
+    print("\n".join(refused), file=sys.stderr, end="\n" if refused else "")
+    print(f"{measured['pictures']} pictures of {', '.join(model.classes_)}; {len(refused)} refused; {measured['held_out']} held out\n"
+          f"balanced accuracy on those held out: {measured['balanced_accuracy']:.3f} (colours alone: {measured['baseline_balanced_accuracy']:.3f})\n"
+          f"expected calibration error: {measured['calibration_error']:.3f}\nweights: {output}")
+
+
+@app.command("label-photos")
+def label_photos(weights: Annotated[Path, typer.Argument(help="As written by train-photos.")],
+                 photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
+                 output: Annotated[Path, typer.Option(metavar="CSV", help="Write the labels there.")],
+                 confidence: Annotated[float, typer.Option(min=0, max=1, help="Labels less sure are left to people.")] = 0.9) -> None:
+    """Label photographs with a network that train-photos has taught."""
+    from medlib.recognise import pictures
+    from medlib.recognise.panels import SIDE
+    from medlib.recognise.photos import find_photos
+    labels = pictures.label_photos(pictures.PictureClassifier.load(weights), find_photos(photos), SIDE, confidence)
+    _write_text(output, labels.to_csv(index=False))
+    print(f"{output}: {len(labels)} pictures, {int(labels['left_to_people'].sum())} left to people, "
+          f"of these {int((labels['refused'] != '').sum())} could not be read")
 
 
 @app.command()

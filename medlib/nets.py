@@ -115,5 +115,71 @@ class PictureCNN(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Log-odds (pictures, classes) of pictures (pictures, 3, height, width) with values from 0 to 1."""
-        found = self.look(pictures)
+        return self.judge(self.look(pictures))
+
+    def judge(self, found: torch.Tensor) -> torch.Tensor:
+        """Log-odds (pictures, classes) of what the last filters found (pictures, filters, height, width)."""
         return self.answer(torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1))
+
+
+class TextTransformer(nn.Module):
+    """A small Transformer encoder over words; a word is the sum of its parts, so that one never seen still means something.
+
+    Parameters
+    ----------
+    classes : int
+    parts : int
+        Different parts of words; part 0 is no part.
+    longest : int
+        Most words of a text.
+    width, layers, heads : int
+        Numbers a word, layers of attention, and heads of each.
+    dropout : float
+        Share of numbers that are left out while learning.
+    skip : float
+        Share of words that are left out while learning.
+
+    References
+    ----------
+    Vaswani et al. (2017), arXiv:1706.03762; Bojanowski et al. (2017), Enriching word vectors with subword information, arXiv:1607.04606.
+    """
+
+    def __init__(self, classes: int, parts: int, longest: int, width: int = 96, layers: int = 2, heads: int = 4, dropout: float = 0.3,
+                 skip: float = 0.2):
+        super().__init__()
+        self.skip = skip
+        self.parts = nn.EmbeddingBag(parts, width, mode="sum", padding_idx=0)
+        self.places = nn.Embedding(longest, width)
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True)
+                                    for _ in range(layers))
+        self.drop, self.norm = nn.Dropout(dropout), nn.LayerNorm(2 * width)
+        self.answer = nn.Linear(2 * width, classes)
+        # Parts never seen while learning must not shout.
+        nn.init.normal_(self.parts.weight, std=0.1)
+        nn.init.zeros_(self.parts.weight[0])
+        nn.init.normal_(self.places.weight, std=0.05)
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        """Log-odds (texts, classes) of texts (texts, words, parts): positions of the words' parts, 0 where there are no more."""
+        words = words[:, :int((words[:, :, 0] > 0).sum(dim=1).max().clamp(min=1))]
+        there = words[:, :, 0] > 0
+        if self.training:
+            there = there & (torch.rand(there.shape, device=there.device) >= self.skip)
+        # Attention has to go somewhere: of no words the first place is read.
+        there[:, 0] |= ~there.any(dim=1)
+        first, last, _ = self.read(words, there)
+        average = lambda values: (values * there[:, :, None]).sum(dim=1) / there.sum(dim=1, keepdim=True)
+        return self.answer(self.drop(self.norm(torch.cat([average(last), average(first)], dim=1))))
+
+    def read(self, words: torch.Tensor, there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        """Words before and after the layers, (texts, words, width), and each layer's attention, (texts, heads, words, words)."""
+        texts, count, parts = words.shape
+        summed = self.parts(words.reshape(-1, parts)) / (words > 0).sum(dim=2).reshape(-1, 1).clamp(min=1).sqrt()
+        first = last = self.drop(summed.view(texts, count, -1) + self.places.weight[:count])
+        attention = []
+        for layer in self.layers:
+            if not self.training:
+                asked = layer.norm1(last)
+                attention.append(layer.self_attn(asked, asked, asked, key_padding_mask=~there, average_attn_weights=False)[1])
+            last = layer(last, src_key_padding_mask=~there)
+        return first, last, attention

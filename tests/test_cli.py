@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pooch
 import pytest
+from PIL import Image
 
 from medlib import catalog, cli, report, schema
 from medlib.catalog import CATALOG
 from medlib.intake import write_template
+from medlib.recognise.panels import STATES, draw_panels
 from medlib.report import RunFailed, list_notebooks, order_chain
 
 
@@ -277,3 +280,50 @@ def test_the_installed_command_ends_the_same_way(tmp_path):
     done = subprocess.run([medlib, "report", "-p", "horizon=0"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"horizon must be at least 1\b.*; got 0\.\n", done.stderr)
+
+
+# --- Photographs -----------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def photos(tmp_path):
+    """Drawn panels as files, a folder a state."""
+    pictures, states = draw_panels(44, ["north"], 1, (0.5, 0, 0.5, 0), wear=0.2)
+    for number, (picture, state) in enumerate(zip(pictures, states)):
+        file = tmp_path / "photos" / STATES[state] / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(file, quality=95)
+    return tmp_path / "photos"
+
+
+def test_photographs_teach_and_are_labelled(ask, photos):
+    (photos / "off" / "broken.jpg").write_bytes(b"no picture")
+    code, out, err = ask("train-photos", photos, "--output", "made/weights.pt", "--epochs", 20)
+    assert code == 0 and "broken.jpg" in err and "44 pictures of off, working; 1 refused; 14 held out" in out
+    assert float(re.search(r"held out: ([\d.]+) \(colours alone: [\d.]+\)", out)[1]) > 0.7 and "expected calibration error: 0." in out
+    code, out, err = ask("label-photos", "made/weights.pt", photos / "off", "nowhere.png", photos / "working", "--output", "labels.csv")
+    labels = pd.read_csv("labels.csv")
+    assert (code, err) == (0, "") and list(labels) == ["file", "state", "confidence", "probability_off", "probability_working",
+                                                       "left_to_people", "refused"]
+    read = labels[labels["refused"].isna()]
+    assert len(read) == 44 and f"{len(labels)} pictures" in out and "of these 2 could not be read" in out
+    assert (read["state"] == read["file"].map(lambda name: os.path.basename(os.path.dirname(name)))).mean() > 0.7
+    assert (read["left_to_people"] == (read["confidence"] < 0.9)).all()
+    assert read["confidence"].to_numpy() == pytest.approx(read[["probability_off", "probability_working"]].max(axis=1))
+    bad = labels.drop(read.index)
+    assert bad["left_to_people"].all() and bad["state"].isna().all() and [os.path.basename(name) for name in bad["file"]] == ["broken.jpg", "nowhere.png"]
+
+
+def test_too_few_photographs_are_refused(ask, photos):
+    for file in sorted((photos / "off").iterdir())[9:]:
+        file.write_bytes(b"no picture")
+    assert_refused(ask("train-photos", photos, "--output", "weights.pt"), "at least 10 pictures a state", "got 9 of 'off'")
+    assert_refused(ask("train-photos", photos / "off", "--output", "weights.pt"), "a folder of pictures for each state")
+    assert not os.path.exists("weights.pt")
+
+
+@pytest.mark.parametrize("body", [None, b"no weights", b""])
+def test_weights_that_are_none_are_refused(ask, photos, tmp_path, body):
+    if body is not None:
+        (tmp_path / "weights.pt").write_bytes(body)
+    assert_refused(ask("label-photos", "weights.pt", photos, "--output", "labels.csv"), "weights.pt")
+    assert not os.path.exists("labels.csv")

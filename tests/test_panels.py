@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medlib.errors import MedlibError
-from medlib.recognise.panels import CORRUPTIONS, DESIGNS, FINER, KINDS, LIT, SIDE, STATES, draw_panel, draw_panels, loosen, spoil
+from medlib.recognise.panels import CORRUPTIONS, DESIGNS, FINER, KINDS, LIT, SIDE, STATES, draw_panel, draw_panels, loosen, spoil, spoil_panels
 
 
 def draw(state, design="north", kind="monitor", seed=1, wear=0.0):
@@ -34,11 +34,11 @@ def test_the_lamps_say_the_state(design, seed):
     for state, lamps in (("working", {0}), ("alarm", {1, 2})):
         lit = set()
         for number, (x, y) in enumerate(DESIGNS[design].lamps):
-            colour = draw(state, design, seed=seed)[round(SIDE * y), round(SIDE * x)]
+            colour = draw(state, design, seed=seed)[int(SIDE * y), int(SIDE * x)]
             if np.abs(colour - LIT[number]).sum() < 150:
                 lit.add(number)
         assert lit & lamps and (state == "alarm" or lit == {0})
-    assert not any(np.abs(draw("off", design, seed=seed)[round(SIDE * y), round(SIDE * x)] - LIT[number]).sum() < 150
+    assert not any(np.abs(draw("off", design, seed=seed)[int(SIDE * y), int(SIDE * x)] - LIT[number]).sum() < 150
                    for number, (x, y) in enumerate(DESIGNS[design].lamps))
 
 
@@ -95,3 +95,13 @@ def test_a_loose_design_is_another_one_and_stays_in_the_picture(seed):
     assert all(0 <= value <= 255 for colour in (design.body, design.glass, design.ink) for value in colour)
     loose = draw_panel("monitor", "alarm", "south", np.random.default_rng(seed), loose=True)
     assert loose.shape == (SIDE, SIDE, 3) and (loose != draw_panel("monitor", "alarm", "south", np.random.default_rng(seed))).any()
+
+
+def test_the_same_devices_are_spoiled_one_way_at_a_time():
+    pictures, states = spoil_panels(8, ["north"], 3, (0, 5))
+    assert set(pictures) == {(corruption, severity) for corruption in CORRUPTIONS for severity in (0, 5)}
+    assert sorted(states) == [0, 0, 1, 1, 2, 2, 3, 3]
+    clean = pictures["blur", 0]
+    assert clean.shape == (8, SIDE, SIDE, 3)
+    for corruption in CORRUPTIONS:
+        assert (pictures[corruption, 0] == clean).all() and (pictures[corruption, 5] != clean).any(axis=(1, 2, 3)).all()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from medlib.errors import MedlibError
-from medlib.recognise.photos import list_photos, read_photo, read_photos
+from medlib.recognise.photos import find_photos, list_photos, read_photo, read_photos
 
 #: Left half red, right half blue, wider than high.
 HALVES = np.zeros((40, 80, 3), np.uint8)
@@ -109,3 +109,24 @@ def test_a_folder_that_teaches_nothing_is_one_sentence(tmp_path):
         save(tmp_path / "on" / "a.png")
     with pytest.raises(MedlibError, match="^There is no folder"):
         list_photos(tmp_path / "nowhere")
+
+
+def test_an_open_file_is_read_and_named_the_picture(tmp_path):
+    check(read_photo(io.BytesIO(save(tmp_path / "a.png").read_bytes()), 32))
+    with pytest.raises(MedlibError, match="^The picture is not a whole picture"):
+        read_photo(io.BytesIO(b"no"), 32)
+    pictures, refused = read_photos([io.BytesIO(b"no"), io.BytesIO((tmp_path / "a.png").read_bytes())], 32)
+    check(pictures[1])
+    assert list(refused) == [0]
+
+
+def test_files_and_folders_are_listed(tmp_path):
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    for name in ("b/2.png", "b/deep/1.png", "a.png"):
+        save(tmp_path / name)
+    (tmp_path / "b" / "notes.txt").write_text("no picture")
+    found = find_photos([tmp_path / "b", tmp_path / "a.png", tmp_path / "none.png"])
+    assert [path.name for path in found] == ["2.png", "1.png", "a.png", "none.png"], "a missing file is told when it is read"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MedlibError, match="must hold pictures"):
+        find_photos([tmp_path / "empty"])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
 from medlib.errors import MedlibError
 
@@ -35,7 +34,9 @@ def give_answers(probability: np.ndarray, confidence: float) -> np.ndarray:
 def cross_answers(true: np.ndarray, probability: np.ndarray, confidence: float) -> np.ndarray:
     """Count checked items by true class (rows) and by answer (columns; see `give_answers`), shape (classes, twice the classes)."""
     classes = probability.shape[1]
-    return confusion_matrix(true, give_answers(probability, confidence), labels=np.arange(2 * classes))[:classes]
+    counts = np.zeros((classes, 2 * classes), int)
+    np.add.at(counts, (true, give_answers(probability, confidence)), 1)
+    return counts
 
 
 def list_answers(confusion: np.ndarray, names: Sequence[str]) -> pd.DataFrame:

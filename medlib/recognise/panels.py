@@ -18,8 +18,8 @@ STATES = ("working", "alarm", "off", "damaged")
 KINDS = ("ventilator", "infusion_pump", "monitor")
 #: What spoils a picture. Severities go from 0 (nothing) to 5.
 CORRUPTIONS = ("blur", "low_light", "tilt", "noise", "glare", "dirt", "occlusion")
-#: Pixels of a picture's side; it is drawn so many times larger, for smooth edges.
-SIDE, FINER = 96, 2
+#: Pixels of a picture's side; a panel is drawn so many times larger, for smooth edges.
+SIDE, FINER = 64, 3
 #: Colours of the lamps green, yellow and red when lit.
 LIT = ((40, 220, 80), (255, 205, 40), (255, 40, 40))
 #: Lit segments of a digit: a on top, then clockwise to f, g in the middle.
@@ -124,7 +124,7 @@ def draw_panel(kind: str, state: str, design: str, random: np.random.Generator, 
     for corruption in CORRUPTIONS:
         if random.random() < 0.5:
             picture = spoil(picture, corruption, wear * random.uniform(0, 2), random)
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.asarray(picture)
 
 
 def draw_panels(count: int, designs: Sequence[str], seed: int, shares: Sequence[float] = (0.25,) * 4,
@@ -156,6 +156,30 @@ def draw_panels(count: int, designs: Sequence[str], seed: int, shares: Sequence[
     return np.stack(pictures), states
 
 
+def spoil_panels(count: int, designs: Sequence[str], seed: int,
+                 severities: Sequence[float] = (1, 2, 3, 4, 5)) -> tuple[dict[tuple[str, float], np.ndarray], np.ndarray]:
+    """Draw the same devices again and again, each time spoiled in one way only.
+
+    Parameters
+    ----------
+    count, designs, seed
+        As in `draw_panels`; all states as often.
+    severities : sequence of float
+        From 0 to 5.
+
+    Returns
+    -------
+    pictures : dict
+        Corruption and severity -> pictures (count, `SIDE`, `SIDE`, 3).
+    states : numpy.ndarray
+        Shape (count,), positions in `STATES`.
+    """
+    random, states = np.random.default_rng(seed), np.arange(count) % len(STATES)
+    clean = [_Panel(str(random.choice(KINDS)), STATES[state], DESIGNS[str(random.choice(designs))], random).paint() for state in states]
+    return {(corruption, severity): np.stack([spoil(picture, corruption, severity, random) for picture in clean])
+            for corruption in CORRUPTIONS for severity in severities}, states
+
+
 def spoil(picture: Image.Image, corruption: str, severity: float, random: np.random.Generator) -> Image.Image:
     """Spoil a picture in one of the ways of `CORRUPTIONS`, with a severity from 0 to 5."""
     if severity <= 0:
@@ -168,7 +192,7 @@ def spoil(picture: Image.Image, corruption: str, severity: float, random: np.ran
     if corruption == "tilt":
         return _tilt(picture, 0.035 * severity * size * random.uniform(-1, 1, (4, 2)))
     if corruption == "noise":
-        noisy = np.asarray(picture, float) + random.normal(0, 9 * severity, (size, size, 3))
+        noisy = np.asarray(picture, float) + random.normal(0, 3 * severity, (size, size, 3))
         return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
     layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
@@ -185,7 +209,7 @@ def spoil(picture: Image.Image, corruption: str, severity: float, random: np.ran
         (x, y), reach = random.uniform(0.0, 0.8, 2) * size, 0.07 * size * severity**0.5
         colour = tuple(random.integers(90, 240, 3).tolist())
         draw.rounded_rectangle((x, y, x + 2.4 * reach, y + 1.4 * reach), 0.2 * reach, (*colour, 255))
-        layer = layer.rotate(random.uniform(-30, 30))
+        layer = layer.rotate(random.uniform(-30, 30), Image.Resampling.BILINEAR)
     return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
 
 
@@ -231,7 +255,7 @@ class _Panel:
             wrongs = (self.crack, self.kill_pixels, self.break_corner)
             for number in self.random.permutation(3)[:self.random.integers(1, 3)]:
                 wrongs[number]()
-        return self.picture
+        return self.picture.resize((SIDE, SIDE), Image.Resampling.BOX)
 
     def paint_controls(self, dark: Colour) -> None:
         low = max(self.design.screen[3] + 0.05, 0.74)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MOST_PIXELS = 50_000_000
 
 
-def read_photo(file: Path, side: int) -> np.ndarray:
+def read_photo(file: Path | BinaryIO, side: int) -> np.ndarray:
     """Read a photograph, whole and in colour.
 
     It is turned upright as its camera noted; transparent parts become grey; grey, CMYK and 16-bit pictures are brought to 8-bit
@@ -26,7 +27,8 @@ def read_photo(file: Path, side: int) -> np.ndarray:
 
     Parameters
     ----------
-    file : Path
+    file : Path or binary file
+        One that is open already is named "The picture" in errors.
     side : int
         Pixels of the picture's side.
 
@@ -40,19 +42,20 @@ def read_photo(file: Path, side: int) -> np.ndarray:
     MedlibError
         There is no such file, it is no picture, it is cut off, or it has more than `MOST_PIXELS`.
     """
+    name = file if isinstance(file, str | Path) else "The picture"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pictures larger than Pillow likes; ours are refused below
             with Image.open(file) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
-                    raise MedlibError(f"{file} has {picture.width * picture.height:,} pixels; scale it to {MOST_PIXELS:,} or fewer.")
+                    raise MedlibError(f"{name} has {picture.width * picture.height:,} pixels; scale it to {MOST_PIXELS:,} or fewer.")
                 return np.asarray(ImageOps.pad(_to_rgb(ImageOps.exif_transpose(picture)), (side, side), color=(128, 128, 128)))
     except FileNotFoundError:
         raise MedlibError(f"There is no file {file}.") from None
     except Image.DecompressionBombError:
-        raise MedlibError(f"{file} claims more pixels than can be true; scale it to {MOST_PIXELS:,} or fewer.") from None
+        raise MedlibError(f"{name} claims more pixels than can be true; scale it to {MOST_PIXELS:,} or fewer.") from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:  # all that Pillow's readers raise on broken files
-        raise MedlibError(f"{file} is not a whole picture that can be read ({type(error).__name__}); export it anew as PNG or JPEG.") from None
+        raise MedlibError(f"{name} is not a whole picture that can be read ({type(error).__name__}); export it anew as PNG or JPEG.") from None
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -94,7 +97,24 @@ def list_photos(folder: Path) -> pd.DataFrame:
     return pd.DataFrame([(path, state.name) for state, files in found.items() for path in files], columns=["file", "state"])
 
 
-def read_photos(files: Iterable[Path], side: int) -> tuple[np.ndarray, dict[int, str]]:
+def find_photos(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are, and the pictures in folders and the folders below, in the order of their names.
+
+    Raises
+    ------
+    MedlibError
+        A folder holds no pictures.
+    """
+    found = []
+    for path in paths:
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS) if path.is_dir() else [path]
+        if not inside:
+            raise MedlibError(f"{path} must hold pictures ({', '.join(ENDINGS)}); it has none.")
+        found += inside
+    return found
+
+
+def read_photos(files: Iterable[Path | BinaryIO], side: int) -> tuple[np.ndarray, dict[int, str]]:
     """Read many photographs; those that cannot be read become grey, and the reasons are told.
 
     Returns
