@@ -93,18 +93,20 @@ def follow_hours(answer: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 class PictureCNN(nn.Module):
-    """A small convolutional network: three times two layers, each pair half as fine as the one before; what is there on average and at most.
+    """A small convolutional network: three times two layers, each pair half as fine as the one before.
+
+    The answer comes from what each last filter found on average and at most.
 
     Parameters
     ----------
     classes : int
     width : int
-        Filters of the first layers.
+        Filters of the first layers; multiples of 16 run fastest.
     dropout : float
         Share of features that are left out before the answer.
     """
 
-    def __init__(self, classes: int, width: int = 20, dropout: float = 0.3):
+    def __init__(self, classes: int, width: int = 16, dropout: float = 0.3):
         super().__init__()
         sizes = (3, width, width, 2 * width, 2 * width, 4 * width, 4 * width)
         layers = []

@@ -47,7 +47,8 @@ def test_a_classifier_that_tells_nothing_leaves_everything_open():
 
 
 def test_fewer_checked_devices_make_a_wider_interval():
-    widths = [np.ptp(np.quantile(draw_counts(np.array([60, 40]), times * np.array([[8, 2], [2, 8]]))[:, 0], [0.05, 0.95])) for times in (1, 100)]
+    drawn = [draw_counts(np.array([60, 40]), times * np.array([[8, 2], [2, 8]]))[:, 0] for times in (1, 100)]
+    widths = [np.ptp(np.quantile(counts, [0.05, 0.95])) for counts in drawn]
     assert widths[0] > 1.3 * widths[1]
 
 
@@ -59,7 +60,8 @@ def test_draws_are_whole_devices_that_add_up(predicted, seed):
 
 
 @pytest.mark.parametrize(("predicted", "confusion", "words"), [
-    ([3, 4], np.eye(3), "Counts of 2 answers need a confusion matrix with as many columns; got shape .3, 3."), ([3, -1], np.eye(2), "whole numbers of at least 0"),
+    ([3, 4], np.eye(3), "Counts of 2 answers need a confusion matrix with as many columns; got shape .3, 3."),
+    ([3, -1], np.eye(2), "whole numbers of at least 0"),
     ([3, 0.5], np.eye(2), "whole numbers of at least 0"), ([3, 1], [[1, 0], [0, np.nan]], "whole numbers of at least 0"),
     ([3, 1], [[1, 0], [0, 0]], "class 1 has none")])
 def test_counts_that_cannot_be_are_refused(predicted, confusion, words):
@@ -94,7 +96,8 @@ def test_answers_are_listed():
     listed = list_answers(np.array([[5, 1, 2, 0], [0, 7, 3, 4]]), ("on", "off"))
     assert len(listed) == 8 and listed["devices"].sum() == 22
     found = listed.set_index(["true", "called", "confident"])["devices"]
-    assert [found["on", "on", True], found["on", "on", False], found["off", "off", True], found["off", "off", False], found["off", "on", False]] == [5, 2, 7, 4, 3]
+    cells = [("on", "on", True), ("on", "on", False), ("off", "off", True), ("off", "off", False), ("off", "on", False)]
+    assert [found[cell] for cell in cells] == [5, 2, 7, 4, 3]
 
 
 def test_fleets_are_counted_better_when_corrected():

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from medlib.errors import MedlibError
-from medlib.recognise.panels import CORRUPTIONS, DESIGNS, FINER, KINDS, LIT, SIDE, STATES, draw_panel, draw_panels, loosen, spoil, spoil_panels
+from medlib.recognise.panels import (CONTROLS, CORRUPTIONS, DESIGNS, KINDS, LIT, SIDE, STATES, draw_panel, draw_panels, loosen, spoil,
+                                      spoil_panels)
 
 
 def draw(state, design="north", kind="monitor", seed=1, wear=0.0):
@@ -50,8 +51,8 @@ def test_a_screen_that_is_off_shows_nothing(design):
 
 
 def test_a_whole_number_is_drawn_on_the_pump():
-    shown = {round(float(cut(draw("working", kind="infusion_pump", seed=seed), *DESIGNS["north"].screen)[..., 1].mean()), 2) for seed in range(6)}
-    assert len(shown) == 6, "six pumps show six numbers"
+    screens = [cut(draw("working", kind="infusion_pump", seed=seed), *DESIGNS["north"].screen) for seed in range(6)]
+    assert len({round(float(screen[..., 1].mean()), 2) for screen in screens}) == 6, "six pumps show six numbers"
 
 
 def test_damage_is_seen_on_or_off():
@@ -70,10 +71,10 @@ def test_shares_of_states_are_kept():
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_spoiling_grows_with_severity_and_zero_leaves_all_as_it_is(corruption):
-    clean = Image.fromarray(draw("working").astype(np.uint8)).resize((SIDE * FINER,) * 2)
+    clean = Image.fromarray(draw("working").astype(np.uint8))
     assert spoil(clean, corruption, 0, np.random.default_rng(1)) is clean
-    lost = [np.mean([np.abs(np.asarray(spoil(clean, corruption, severity, np.random.default_rng(seed)), int) - np.asarray(clean, int)).mean()
-                     for seed in range(12)]) for severity in (1, 3, 5)]
+    change = lambda severity, seed: np.array(spoil(clean, corruption, severity, np.random.default_rng(seed)), int) - np.array(clean, int)
+    lost = [np.mean([np.abs(change(severity, seed)).mean() for seed in range(12)]) for severity in (1, 3, 5)]
     assert 0 < lost[0] < lost[1] < lost[2]
 
 
@@ -86,15 +87,36 @@ def test_what_is_not_known_is_refused(kind, state, design, words):
         draw_panel(kind, state, design, np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_loose_design_is_another_one_and_stays_in_the_picture(seed):
-    design = loosen(DESIGNS["south"], np.random.default_rng(seed))
-    left, top, right, bottom = design.screen
-    assert 0 < left < right < 1 and 0 < top < bottom < 1 and right - left > 0.3 and bottom - top > 0.2
-    assert design != DESIGNS["south"] and all(0 < place < 1 for lamp in design.lamps for place in lamp)
-    assert all(0 <= value <= 255 for colour in (design.body, design.glass, design.ink) for value in colour)
-    loose = draw_panel("monitor", "alarm", "south", np.random.default_rng(seed), loose=True)
-    assert loose.shape == (SIDE, SIDE, 3) and (loose != draw_panel("monitor", "alarm", "south", np.random.default_rng(seed))).any()
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_loose_design_stays_in_the_picture_and_its_lamps_beside_the_screen(name):
+    for seed in range(40):
+        design = loosen(DESIGNS[name], np.random.default_rng(seed))
+        left, top, right, bottom = design.screen
+        assert 0 < left < right < 1 and 0 < top < bottom <= CONTROLS[1] and right - left > 0.19 and bottom - top > 0.19
+        assert len(design.lamps) == 3 and all(0.1 <= place <= 0.9 for lamp in design.lamps for place in lamp)
+        assert not any(left <= x <= right and top <= y <= bottom for x, y in design.lamps)
+        assert all(0 <= value <= 255 for colour in (design.body, design.glass, design.ink) for value in colour)
+
+
+def test_every_trait_is_kept_at_times_and_changed_at_times():
+    made, known = [loosen(DESIGNS["south"], np.random.default_rng(seed)) for seed in range(60)], DESIGNS["south"]
+    for trait in ("screen", "lamps", "ink", "shape", "backlit"):
+        assert 0.1 < np.mean([getattr(design, trait) != getattr(known, trait) for design in made]) < 0.9
+    assert len({design.body for design in made}) > 55
+
+
+def test_lamps_stand_in_rows_and_columns_either_way_round():
+    ways = set()
+    for seed in range(60):
+        steps = np.diff(np.array(loosen(DESIGNS["west"], np.random.default_rng(seed)).lamps), axis=0)
+        assert steps[0] == pytest.approx(steps[1]) and (np.isclose(steps[0], 0)).sum() == 1
+        ways.add(tuple(np.sign(steps[0].round(6))))
+    assert ways == {(1, 0), (-1, 0), (0, 1), (0, -1)}
+
+
+def test_a_loose_panel_is_another_picture():
+    drawn = [draw_panel("monitor", "alarm", "south", np.random.default_rng(2), loose=loose) for loose in (False, True)]
+    assert drawn[0].shape == drawn[1].shape == (SIDE, SIDE, 3) and (drawn[0] != drawn[1]).any()
 
 
 def test_the_same_devices_are_spoiled_one_way_at_a_time():

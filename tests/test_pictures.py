@@ -69,7 +69,8 @@ def test_pictures_that_must_not_be_mirrored_are_not():
 def make_patches(count, seed):
     """Noise with a striped patch somewhere, whose stripes lie or stand; gives the patch's place as well."""
     random = np.random.default_rng(seed)
-    pictures, stands, inside = random.integers(90, 150, (count, 48, 48, 3)).astype(np.uint8), np.arange(count) % 2, np.zeros((count, 48, 48), bool)
+    pictures = random.integers(90, 150, (count, 48, 48, 3)).astype(np.uint8)
+    stands, inside = np.arange(count) % 2, np.zeros((count, 48, 48), bool)
     for picture, stand, there in zip(pictures, stands, inside):
         x, y = random.integers(0, 30, 2)
         there[y:y + 18, x:x + 18] = True
@@ -119,7 +120,8 @@ def test_histograms_by_hand():
 
 @pytest.mark.parametrize(("pictures", "states", "words"), [
     (np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1], "uint8"), (np.zeros((4, 8, 8, 3)), [0, 1, 0, 1], "got float64 of shape"),
-    (np.zeros((4, 8, 8, 3), np.uint8), [0, 1], "got 4 pictures and 2 states"), (np.zeros((2, 8, 8, 3), np.uint8), ["on", "on"], "two classes; got on"),
+    (np.zeros((4, 8, 8, 3), np.uint8), [0, 1], "got 4 pictures and 2 states"),
+    (np.zeros((2, 8, 8, 3), np.uint8), ["on", "on"], "two classes; got on"),
     (np.zeros((0, 8, 8, 3), np.uint8), [], "two classes; got none")])
 def test_what_cannot_be_learned_from_is_refused(pictures, states, words):
     with pytest.raises(MedlibError, match=words):

@@ -7,7 +7,7 @@ to judge real devices has to learn from photographs of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -27,6 +27,8 @@ SEGMENTS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", 
 #: Ends of the segments in shares of a digit's width and height.
 ENDS = {"a": (0, 0, 1, 0), "b": (1, 0, 1, 0.5), "c": (1, 0.5, 1, 1), "d": (0, 1, 1, 1), "e": (0, 0.5, 0, 1), "f": (0, 0, 0, 0.5),
         "g": (0, 0.5, 1, 0.5)}
+#: Left, top, right and bottom of where buttons, knobs and gauges may be.
+CONTROLS = (0.1, 0.72, 0.64, 0.94)
 Colour = tuple[int, ...]
 
 
@@ -69,24 +71,43 @@ DESIGNS = {
 
 
 def loosen(design: Design, random: np.random.Generator) -> Design:
-    """Make up a design near another: places moved, colours changed, lamps of another shape and in another order.
+    """Make up a design from another: of screen, lamps, housing, writing and the lamps' shape, each is kept or made anew by chance.
 
     Learning from many such designs keeps a network from learning one maker's by heart.
     """
-    shift, stretch = random.uniform(-0.06, 0.06, 2), random.uniform(0.85, 1.1)
-    left, top, right, bottom = design.screen
+    moves, places, paints, writes, shapes = random.random(5) < 0.5
+    body = random.uniform(40, 240) + random.normal(0, 20, 3) if paints else np.array(design.body) * random.uniform(0.7, 1.1)
+    design = replace(design, body=_colour(body))
+    if moves:
+        design = replace(design, screen=_move_screen(design.screen, random))
+    if moves or places:
+        design = replace(design, lamps=_place_lamps(design.screen, random))
+    if writes:
+        backlit = bool(random.random() < 0.5)
+        glass, ink = random.integers(10, 70, 3), random.integers(*((10, 70) if backlit else (80, 256)), 3)
+        design = replace(design, glass=_colour(glass), ink=_colour(ink), backlit=backlit)
+    if shapes:
+        design = replace(design, shape=str(random.choice(["round", "square", "bar"])))
+    return design
+
+
+def _move_screen(screen: tuple[float, ...], random: np.random.Generator) -> tuple[float, ...]:
+    """Move and stretch a screen, no lower than where the controls begin."""
+    shift, stretch = random.uniform(-0.12, 0.12, 2), random.uniform(0.8, 1.2, 2)
+    left, top, right, bottom = screen
     middle, half = np.array([left + right, top + bottom]) / 2 + shift, stretch * np.array([right - left, bottom - top]) / 2
-    screen = (*(middle - half).clip(0.09, 0.5), *(middle + half).clip(0.5, 0.91))
-    lamps = np.array(design.lamps) + random.uniform(-0.05, 0.05, 2)
-    if random.random() < 0.5:
-        lamps = lamps[::-1]
-    if random.random() < 0.3:
-        lamps = lamps[:, ::-1]
-    backlit = bool(random.random() < 0.3)
-    glass, ink = random.integers(10, 60, 3), random.integers(*((10, 70) if backlit else (80, 256)), 3)
-    body = np.array(design.body) * random.uniform(0.4, 1.15) + random.normal(0, 15, 3)
-    return Design(_colour(body), _colour(glass), _colour(ink), tuple(screen), tuple(map(tuple, lamps.clip(0.1, 0.9))),
-                  str(random.choice(["round", "square", "bar"])), backlit)
+    return (*(middle - half).clip(0.09, 0.4).tolist(), *(middle + half).clip(0.6, (0.91, CONTROLS[1])).tolist())
+
+
+def _place_lamps(screen: tuple[float, ...], random: np.random.Generator) -> tuple[tuple[float, float], ...]:
+    """Middles of three lamps in a row or a column beside a screen and the controls, either way round."""
+    boxes = np.array([screen, CONTROLS])[:, None]
+    while True:
+        step = random.uniform(0.09, 0.16) * np.array([(1, 0), (0, 1)][random.integers(2)])
+        lamps = random.uniform(0.1, 0.9, 2) + step * np.array([[-1], [0], [1]]) * random.choice([-1, 1])
+        away = np.maximum(boxes[..., :2] - lamps, lamps - boxes[..., 2:]).max(axis=2)
+        if (away > 0.05).all() and 0.1 <= lamps.min() and lamps.max() <= 0.9:
+            return tuple(map(tuple, lamps.tolist()))
 
 
 def _colour(values: np.ndarray) -> Colour:
@@ -105,7 +126,7 @@ def draw_panel(kind: str, state: str, design: str, random: np.random.Generator, 
     wear : float
         How much the picture is spoiled: each of `CORRUPTIONS` by chance, up to a severity of twice this.
     loose : bool
-        Draw a design made up near the named one; see `loosen`.
+        Draw a design made up from the named one; see `loosen`.
 
     Returns
     -------
@@ -151,9 +172,12 @@ def draw_panels(count: int, designs: Sequence[str], seed: int, shares: Sequence[
     """
     random = np.random.default_rng(seed)
     states = random.choice(len(STATES), count, p=shares)
-    pictures = [draw_panel(KINDS[random.integers(len(KINDS))], STATES[state], designs[random.integers(len(designs))], random, wear, loose)
-                for state in states]
-    return np.stack(pictures), states
+    # Filled in place, since a list that is stacked takes the memory twice.
+    pictures = np.empty((count, SIDE, SIDE, 3), np.uint8)
+    for picture, state in zip(pictures, states):
+        kind, design = KINDS[random.integers(len(KINDS))], designs[random.integers(len(designs))]
+        picture[:] = draw_panel(kind, STATES[state], design, random, wear, loose)
+    return pictures, states
 
 
 def spoil_panels(count: int, designs: Sequence[str], seed: int,
@@ -293,7 +317,8 @@ class _Panel:
                 middle = top + height * (number + 0.6) / (traces + 0.3)
                 self.paint_trace(left + 0.04 * width, middle, 0.62 * width, 0.3 * height / traces, number == 0,
                                  ink if number == 0 else self.vary(ink, 45))
-                self.paint_number(left + 0.72 * width, middle - 0.12 * height, 0.11 * width, 0.22 * height, self.random.integers(10, 100), ink)
+                self.paint_number(left + 0.72 * width, middle - 0.12 * height, 0.11 * width, 0.22 * height,
+                                  self.random.integers(10, 100), ink)
         if self.kind == "ventilator":
             self.draw.rectangle(self.at(right - 0.04 * width, bottom - self.random.uniform(0.2, 0.9) * height, right, bottom), ink)
         if self.state == "alarm":

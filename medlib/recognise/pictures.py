@@ -43,8 +43,8 @@ class PictureClassifier(NetClassifier):
     seed : int
     """
 
-    def __init__(self, width: int = 20, dropout: float = 0.3, epochs: int = 10, rate: float = 4e-3, batch: int = 32, smoothing: float = 0.05,
-                 flip: bool = True, seed: int = 1):
+    def __init__(self, width: int = 16, dropout: float = 0.3, epochs: int = 10, rate: float = 4e-3, batch: int = 32,
+                 smoothing: float = 0.05, flip: bool = True, seed: int = 1):
         self.width, self.dropout, self.epochs, self.rate = width, dropout, epochs, rate
         self.batch, self.smoothing, self.flip, self.seed = batch, smoothing, flip, seed
 
@@ -95,12 +95,12 @@ def change_pictures(pictures: torch.Tensor, flip: bool = True) -> torch.Tensor:
     draw = lambda *shape: 2 * torch.rand(*shape, device=device) - 1
     way = torch.zeros(count, 2, 3, device=device)
     for axis in (0, 1):
-        way[:, axis, axis] = (1 + 0.25 * draw(count)) * (draw(count).sign() if flip else 1)
-    way[:, :, 2] = 0.2 * draw(count, 2)
+        way[:, axis, axis] = (1 + 0.15 * draw(count)) * (draw(count).sign() if flip else 1)
+    way[:, :, 2] = 0.1 * draw(count, 2)
     places = torch.nn.functional.affine_grid(way, list(pictures.shape), align_corners=False)
     moved = torch.nn.functional.grid_sample(pictures.float() / 255, places, padding_mode="border", align_corners=False)
-    light = 1 + 0.3 * torch.randn(count, 1, 1, 1, device=device)
-    return (moved * light * (1 + 0.15 * torch.randn(count, 3, 1, 1, device=device))).clamp(0, 1)
+    light = 1 + 0.2 * torch.randn(count, 1, 1, 1, device=device)
+    return (moved * light * (1 + 0.1 * torch.randn(count, 3, 1, 1, device=device))).clamp(0, 1)
 
 
 def explain_picture(model: PictureClassifier, picture: np.ndarray, state: object) -> np.ndarray:
@@ -170,7 +170,8 @@ def call_devices(model: PictureClassifier, equipment: pd.DataFrame, names: Seque
     sure = np.where(unread, 0.0, probability.max(axis=1))
     decided = np.select([person, sure >= confidence], ["person", "network"], "left to people")
     state = np.where(person, equipment["checked"], np.array(names)[probability.argmax(axis=1)])
-    return equipment[["site", "device", "resource"]].assign(state=state, confidence=np.where(person, 1.0, sure), decided_by=decided), probability
+    found = {"state": state, "confidence": np.where(person, 1.0, sure), "decided_by": decided}
+    return equipment[["site", "device", "resource"]].assign(**found), probability
 
 
 def learn_photos(folder: Path, side: int, **settings: object) -> tuple[PictureClassifier, dict[str, float], list[str]]:
@@ -205,8 +206,8 @@ def learn_photos(folder: Path, side: int, **settings: object) -> tuple[PictureCl
     good = ~photos.index.isin(list(refused))
     states, pictures = photos["state"].to_numpy()[good], pictures[good]
     for state in photos["state"].unique():
-        if (states == state).sum() < FEWEST:
-            raise MedlibError(f"Learning takes at least {FEWEST} pictures a state that can be read; got {(states == state).sum()} of {state!r}.")
+        if (count := (states == state).sum()) < FEWEST:
+            raise MedlibError(f"Learning takes at least {FEWEST} pictures a state that can be read; got {count} of {state!r}.")
     learned, held, told, true = train_test_split(pictures, states, test_size=0.3, stratify=states, random_state=0)
     # Few pictures in small batches, so that an epoch takes some steps.
     model = PictureClassifier(**{"batch": int(np.clip(len(told) // 16, 4, 32))} | settings).fit(learned, told)
@@ -250,4 +251,5 @@ def count_colours(pictures: np.ndarray, bins: int = 6) -> np.ndarray:
 
 def make_baseline() -> Pipeline:
     """Logistic regression on colour histograms."""
-    return make_pipeline(FunctionTransformer(count_colours), FunctionTransformer(np.sqrt), StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    return make_pipeline(FunctionTransformer(count_colours), FunctionTransformer(np.sqrt), StandardScaler(),
+                         LogisticRegression(C=0.1, max_iter=1000))

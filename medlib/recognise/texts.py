@@ -109,8 +109,17 @@ def number_parts(texts: Sequence[str]) -> torch.Tensor:
     return torch.tensor(numbers)
 
 
+def show_attention(classifier: TextClassifier, text: str) -> pd.DataFrame:
+    """Where each word of a text looks in the last layer: rows ask, columns are looked at, mean over the heads; rows sum to 1."""
+    words, numbers = split_words(text), number_parts([text])
+    net = classifier.net_.cpu().eval()
+    with torch.no_grad():
+        attention = net.read(numbers, numbers[:, :, 0] > 0)[2][-1][0].mean(dim=0)
+    return pd.DataFrame(attention.numpy(), index=words, columns=words)
+
+
 def explain_text(classifier: TextClassifier, text: str, label: str | None = None) -> pd.DataFrame:
-    """Which words mattered, and where the network looked.
+    """Which words mattered.
 
     Parameters
     ----------
@@ -122,21 +131,18 @@ def explain_text(classifier: TextClassifier, text: str, label: str | None = None
     Returns
     -------
     pandas.DataFrame
-        word; weight: by how much the log of the label's probability falls if the word is left out; attention: mean share of the last layer's
-        attention that the word gets.
+        word; weight: by how much the log of the label's probability falls if the word is left out; attention: mean share of the last
+        layer's attention that it gets, which need not agree.
     """
-    words = split_words(text)
-    numbers = number_parts([text])
-    there = numbers[:, :, 0] > 0
+    words, numbers = split_words(text), number_parts([text])
     # One text for each word that is left out, after the whole one.
     without = [numbers[:, [at for at in range(len(words)) if at != gone]] for gone in range(len(words))]
     variants = torch.cat([numbers, *(torch.nn.functional.pad(rest, (0, 0, 0, 1)) for rest in without)])
-    net = classifier.net_.cpu().eval()
     with torch.no_grad():
-        odds = net(variants).log_softmax(dim=1).numpy()
-        attention = net.read(numbers, there)[2][-1]
-    wanted = int(np.flatnonzero(classifier.classes_ == label)[0]) if label is not None else int(odds[0].argmax())
-    return pd.DataFrame({"word": words, "weight": odds[0, wanted] - odds[1:, wanted], "attention": attention.mean(dim=(0, 1, 2)).numpy()})
+        odds = classifier.net_.cpu().eval()(variants).log_softmax(dim=1).numpy()
+    wanted = list(classifier.classes_).index(label) if label is not None else int(odds[0].argmax())
+    return pd.DataFrame({"word": words, "weight": odds[0, wanted] - odds[1:, wanted],
+                         "attention": show_attention(classifier, text).mean().to_numpy()})
 
 
 def make_features() -> FeatureUnion:
