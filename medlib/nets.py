@@ -185,3 +185,15 @@ class TextTransformer(nn.Module):
                 attention.append(layer.self_attn(asked, asked, asked, key_padding_mask=~there, average_attn_weights=False)[1])
             last = layer(last, src_key_padding_mask=~there)
         return first, last, attention
+
+
+class Committee(nn.Module):
+    """Networks that learned alone and answer together: the mean of their log-odds."""
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Shape as each member's."""
+        return torch.stack([member(*inputs) for member in self.members]).mean(dim=0)

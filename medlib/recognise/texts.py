@@ -13,10 +13,9 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
-from sklearn.utils.class_weight import compute_class_weight
 
 from medlib.errors import MedlibError
-from medlib.nets import TextTransformer
+from medlib.nets import Committee, TextTransformer
 from medlib.recognise.base import NetClassifier
 from medlib.train import choose_device, fit_net
 
@@ -35,20 +34,24 @@ class TextClassifier(NetClassifier):
         As in `medlib.nets.TextTransformer`.
     epochs, rate, batch
         As in `medlib.train.fit_net`.
+    steps : int
+        Fewest steps of learning: few texts are seen more often than `epochs` times.
     smoothing : float
         Share of certainty that is taken from the right class and spread over all while learning.
-    weight : str or None
-        balanced: rare classes count as much as frequent ones.
+    members : int
+        Networks that learn alone and answer together.
     seed : int
     """
 
-    def __init__(self, width: int = 96, layers: int = 2, heads: int = 4, dropout: float = 0.3, skip: float = 0.2, epochs: int = 12,
-                 rate: float = 2e-3, batch: int = 64, smoothing: float = 0.1, weight: str | None = "balanced", seed: int = 1):
-        self.width, self.layers, self.heads, self.dropout, self.skip = width, layers, heads, dropout, skip
-        self.epochs, self.rate, self.batch, self.smoothing, self.weight, self.seed = epochs, rate, batch, smoothing, weight, seed
+    def __init__(self, width: int = 96, layers: int = 2, heads: int = 4, dropout: float = 0.1, skip: float = 0.2, epochs: int = 10,
+                 rate: float = 2e-3, batch: int = 64, steps: int = 300, smoothing: float = 0.1, members: int = 2, seed: int = 1):
+        self.width, self.layers, self.heads, self.dropout, self.skip, self.epochs = width, layers, heads, dropout, skip, epochs
+        self.rate, self.batch, self.steps, self.smoothing, self.members, self.seed = rate, batch, steps, smoothing, members, seed
 
-    def build_net(self, classes: int) -> torch.nn.Module:
-        return TextTransformer(classes, PARTS, MOST_WORDS, self.width, self.layers, self.heads, self.dropout, self.skip)
+    def build_net(self, classes: int) -> Committee:
+        """The networks before they have learned."""
+        return Committee([TextTransformer(classes, PARTS, MOST_WORDS, self.width, self.layers, self.heads, self.dropout, self.skip)
+                          for _ in range(self.members)])
 
     def fit(self, texts: Sequence[str], labels: Sequence[str]) -> TextClassifier:
         """Learn from texts and what they stand for.
@@ -62,9 +65,11 @@ class TextClassifier(NetClassifier):
             raise MedlibError(f"Every text needs one label; got {len(texts)} texts and {len(labels)} labels.")
         words, codes = number_parts(texts), self.encode_labels(np.asarray(labels))
         torch.manual_seed(self.seed)
-        weights = compute_class_weight(self.weight, classes=np.arange(len(self.classes_)), y=codes.numpy())
-        loss = torch.nn.CrossEntropyLoss(torch.tensor(weights, dtype=torch.float32, device=choose_device()), label_smoothing=self.smoothing)
-        self.net_ = fit_net(self.build_net(len(self.classes_)), (words,), codes, loss, self.epochs, self.rate, self.seed, self.batch)
+        self.net_ = self.build_net(len(self.classes_))
+        epochs = max(self.epochs, -(-self.steps * self.batch // len(words)))
+        for number, member in enumerate(self.net_.members):
+            loss = torch.nn.CrossEntropyLoss(label_smoothing=self.smoothing)
+            fit_net(member, (words,), codes, loss, epochs, self.rate, self.seed + number, self.batch)
         return self
 
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
@@ -77,7 +82,7 @@ class TextClassifier(NetClassifier):
 
 
 def split_words(text: str) -> list[str]:
-    """Words and numbers of a text in lower case, the first `MOST_WORDS` of them; signs and emoji each count as a word.
+    """Words and numbers of a text in lower case, the first `MOST_WORDS` of them; "?" for a text of signs alone.
 
     Raises
     ------
@@ -110,12 +115,11 @@ def number_parts(texts: Sequence[str]) -> torch.Tensor:
 
 
 def show_attention(classifier: TextClassifier, text: str) -> pd.DataFrame:
-    """Where each word of a text looks in the last layer: rows ask, columns are looked at, mean over the heads; rows sum to 1."""
+    """Where each word of a text looks in the last layer: rows ask, columns are looked at, mean over heads and members; rows sum to 1."""
     words, numbers = split_words(text), number_parts([text])
-    net = classifier.net_.cpu().eval()
     with torch.no_grad():
-        attention = net.read(numbers, numbers[:, :, 0] > 0)[2][-1][0].mean(dim=0)
-    return pd.DataFrame(attention.numpy(), index=words, columns=words)
+        found = [member.read(numbers, numbers[:, :, 0] > 0)[2][-1][0].mean(dim=0) for member in classifier.net_.cpu().eval().members]
+    return pd.DataFrame(torch.stack(found).mean(dim=0).numpy(), index=words, columns=words)
 
 
 def explain_text(classifier: TextClassifier, text: str, label: str | None = None) -> pd.DataFrame:
