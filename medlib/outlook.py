@@ -11,7 +11,7 @@ from medlib.calendar import extend, infer_period
 from medlib.errors import MedlibError
 from medlib.forecast import LEVELS, LastValue, RandomForest, SeasonalNaive, choose_origins, list_forecasters, roll_forecasts
 from medlib.score import pair_forecasts, score_intervals
-from medlib.supply import KEYS, SUPPLY, project_capacity, spread_capacity
+from medlib.supply import COUNTED, KEYS, SUPPLY, project_capacity, spread_capacity
 
 #: What is not forecast but carried forward as it is: capacity without dates, without change, or with too short a history; deliveries.
 CARRIED = "carried"
@@ -187,5 +187,5 @@ def _list_makers(history: pd.DataFrame, horizon: int, trees: int, seed: int) -> 
 
 def _read_models(forecast: pd.DataFrame) -> dict[str, str]:
     """Resource -> forecaster of a `capacity_forecast` table."""
-    used = forecast.loc[forecast["model"] != CARRIED, ["resource", "model"]].drop_duplicates("resource")
+    used = forecast.loc[~forecast["model"].isin([CARRIED, COUNTED]), ["resource", "model"]].drop_duplicates("resource")
     return dict(used.itertuples(index=False))

@@ -10,6 +10,8 @@ SUPPLY = ["capacity", "surge", "surge_lead_days"]
 KEYS = ["date", "site", "resource"]
 #: Levels of capacity that a plan's scenarios take: on the German register they hit need less usable capacity as well as all seven.
 PLAN_LEVELS = (0.25, 0.5, 0.75)
+#: In place of a forecaster's name, where capacity is the devices counted.
+COUNTED = "counted"
 
 
 def spread_capacity(capacity: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.DataFrame:

@@ -152,11 +152,6 @@ def test_a_picture_that_is_refused_is_not_printed():
     assert find_failures(spoil(make_good("equipment"), "picture", b"x" * schema.MOST_BYTES), "equipment").empty
 
 
-def test_states_are_those_that_panels_are_drawn_in():
-    from medlib.recognise import panels
-    assert schema.STATES == panels.STATES
-
-
 def test_check_frame_leaves_its_input_alone():
     good = make_good("demand").assign(extra=1)
     before = good.copy()

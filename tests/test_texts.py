@@ -69,7 +69,7 @@ class TestNetwork:
 
     def test_few_texts_are_seen_often_enough(self, monkeypatch):
         seen = []
-        monkeypatch.setattr(texts, "fit_net", lambda net, inputs, target, loss, epochs, *rest: seen.append(epochs) or net)
+        monkeypatch.setattr(texts, "fit_net", lambda net, inputs, target, loss, epochs, *rest, **more: seen.append(epochs) or net)
         texts.TextClassifier(epochs=3, steps=40, batch=16, members=2).fit(LINES, LABELS)  # 64 texts: 4 steps an epoch
         assert seen == [10, 10]
 

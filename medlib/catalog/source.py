@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,9 @@ def fetch(entry: Dataset) -> Path:
     MedlibError
         The file is not to be had, or has another checksum than the one that was tested.
     """
-    import pooch  # only where something is fetched: it takes a second, and warns in notebooks without ipywidgets
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a progress bar that notebooks without ipywidgets can't draw
+        import pooch  # takes a second: only where something is fetched
 
     if mirror := os.environ.get("MEDLIB_MIRROR"):
         path = Path(mirror).expanduser() / (entry.mirror or entry.name) / entry.file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
@@ -32,8 +34,10 @@ def split_texts(rows: pd.DataFrame, parts: int = 4, seed: int = 1) -> tuple[np.n
     """
     divide = lambda place, count: next(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(
         place, rows["label"].iloc[place], rows["group"].iloc[place]))
-    rest, judge = divide(np.arange(len(rows)), parts)
-    learn, calibrate = divide(rest, 8)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # is not in every part
+        rest, judge = divide(np.arange(len(rows)), parts)
+        learn, calibrate = divide(rest, 8)
     return rest[learn], rest[calibrate], judge
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from medlib.errors import MedlibError
+from medlib.schema import STATES
 
-STATES = ("working", "alarm", "off", "damaged")
 KINDS = ("ventilator", "infusion_pump", "monitor")
 #: What spoils a picture. Severities go from 0 (nothing) to 5.
 CORRUPTIONS = ("blur", "low_light", "tilt", "noise", "glare", "dirt", "occlusion")

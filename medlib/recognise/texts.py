@@ -69,7 +69,7 @@ class TextClassifier(NetClassifier):
         epochs = max(self.epochs, -(-self.steps * self.batch // len(words)))
         for number, member in enumerate(self.net_.members):
             loss = torch.nn.CrossEntropyLoss(label_smoothing=self.smoothing)
-            fit_net(member, (words,), codes, loss, epochs, self.rate, self.seed + number, self.batch)
+            fit_net(member, (words,), codes, loss, epochs, self.rate, self.seed + number, self.batch, fused=True)
         return self
 
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:

@@ -8,14 +8,12 @@ import pandas as pd
 from medlib.errors import MedlibError
 from medlib.recognise.counting import PRIOR, draw_counts
 from medlib.schema import STATES, empty
+from medlib.supply import COUNTED
 
 #: A line counts as naming a device, in words, from this probability on; every probability counts in the figures.
 MENTIONED = 0.1
 #: What `supply_from` may say: the column of `working_devices` that is planned with.
 SUPPLY_FROM = {"expected": "working", "lower": "working_low"}
-
-#: In place of a forecaster's name, where capacity is the devices counted.
-COUNTED = "counted"
 
 
 def count_working(capacity: pd.DataFrame, resources: pd.DataFrame, inventory_read: pd.DataFrame, equipment_state: pd.DataFrame,
