@@ -150,9 +150,9 @@ def explain_text(classifier: TextClassifier, text: str, label: str | None = None
 
 
 def make_features() -> FeatureUnion:
-    """TF-IDF of words, pairs of words, and parts of words of two to five letters."""
+    """TF-IDF of words, pairs of words, and parts of words of two to five letters that stand in two texts at least."""
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
-    return make_union(words, TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
+    return make_union(words, TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2))
 
 
 def make_baseline(strength: float = 20.0, weight: str | None = "balanced") -> Pipeline:
