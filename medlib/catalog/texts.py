@@ -24,7 +24,7 @@ SPECIALTIES = {
     "PM": "physical medicine", "RA": "radiology", "SU": "general and plastic surgery", "TX": "toxicology"}
 #: Words of a device's name by which it belongs to a resource; the first that fits counts.
 RESOURCES = {"ventilator": r"ventilat|respirator\b", "infusion_pump": r"infusion|\bpump\b", "monitor": r"monitor", "bed": r"\bbeds?\b",
-             "defibrillator": r"defibrillat", "dialysis_machine": r"dialy", "imaging": r"x-ray|tomograph|ultraso|imaging|scanner"}
+             "defibrillator": r"defibrillat", "dialysis_machine": r"dialy", "ultrasound": r"ultraso"}
 
 
 @dataclass(frozen=True)
