@@ -43,7 +43,7 @@ class TextClassifier(NetClassifier):
     seed : int
     """
 
-    def __init__(self, width: int = 96, layers: int = 2, heads: int = 4, dropout: float = 0.1, skip: float = 0.2, epochs: int = 10,
+    def __init__(self, width: int = 64, layers: int = 2, heads: int = 4, dropout: float = 0.1, skip: float = 0.2, epochs: int = 10,
                  rate: float = 2e-3, batch: int = 64, steps: int = 300, smoothing: float = 0.1, members: int = 2, seed: int = 1):
         self.width, self.layers, self.heads, self.dropout, self.skip, self.epochs = width, layers, heads, dropout, skip, epochs
         self.rate, self.batch, self.steps, self.smoothing, self.members, self.seed = rate, batch, steps, smoothing, members, seed
