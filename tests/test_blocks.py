@@ -882,6 +882,7 @@ def draw_terms(data, lp):
             rows.add(columns[:, 1], at=rows.index[::-1])
 
 
+@settings(deadline=None)
 @given(st.data(), st.sampled_from([-1, 1000]), st.sampled_from([1, 3, 100]), st.sampled_from([1, 7, 100]))
 def test_the_matrix_is_the_sum_of_its_terms(data, few, chunk, cached):
     lp = BlockProblem("large")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medlib.errors import MedlibError
@@ -44,6 +44,7 @@ class TestWords:
         with pytest.raises(MedlibError, match="must be a text that is not blank"):
             texts.split_words(text)
 
+    @settings(deadline=None)
     @given(st.text(max_size=80).filter(str.strip))
     def test_any_text_has_words(self, text):
         assert 1 <= len(texts.split_words(text)) <= texts.MOST_WORDS
