@@ -146,8 +146,7 @@ class TextTransformer(nn.Module):
     Vaswani et al. (2017), arXiv:1706.03762; Bojanowski et al. (2017), Enriching word vectors with subword information, arXiv:1607.04606.
     """
 
-    def __init__(self, classes: int, parts: int, longest: int, width: int = 96, layers: int = 2, heads: int = 4, dropout: float = 0.3,
-                 skip: float = 0.2):
+    def __init__(self, classes: int, parts: int, longest: int, width: int, layers: int, heads: int, dropout: float, skip: float):
         super().__init__()
         self.skip = skip
         self.parts = nn.EmbeddingBag(parts, width, mode="sum", padding_idx=0)

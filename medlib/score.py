@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, root_mean_squared_error
@@ -124,3 +126,23 @@ def score_pairs(group: pd.DataFrame) -> dict[str, float]:
         "mae": mean_absolute_error(observed, group[0.5]),
         "forecasts": len(group),
     }
+
+
+def resample_groups(groups: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """Draw groups anew with replacement, again and again, for a bootstrap that keeps what belongs together together.
+
+    Parameters
+    ----------
+    groups : numpy.ndarray
+        Shape (items,): what items that must not be drawn apart share.
+    seed : int
+
+    Yields
+    ------
+    numpy.ndarray
+        Positions of the items of as many groups as there are; without end.
+    """
+    members = pd.Series(np.arange(len(groups))).groupby(np.asarray(groups)).agg(list).tolist()
+    random = np.random.default_rng(seed)
+    while True:
+        yield np.concatenate([members[number] for number in random.integers(len(members), size=len(members))])

@@ -17,7 +17,7 @@ def choose_device() -> torch.device:
 
 def fit_net(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], target: torch.Tensor,
             loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], epochs: int, rate: float, seed: int, batch: int = 512,
-            noise: float = 0.0, change: Callable[[torch.Tensor], torch.Tensor] | None = None, threads: int | None = 1,
+            noise: float = 0.0, change: Callable[[torch.Tensor], torch.Tensor] | None = None,
             fused: bool = False) -> torch.nn.Module:
     """Fit a network in place by AdamW under a one-cycle schedule of the learning rate.
 
@@ -43,9 +43,6 @@ def fit_net(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], target: torc
         Standard deviation of what is added to every input, as a guard against overfitting.
     change : callable, optional
         What each batch of an input goes through, flipped and shifted pictures for one; left out: nothing.
-    threads : int or None
-        Threads on the CPU; None: all. Steps of small networks are so short that a second thread hardly saves time, and on a busy
-        machine threads that wait for each other cost many times more.
     fused : bool
         Change all weights in one pass: a third less time where millions of them are tables of words. The last digits differ.
 
@@ -70,7 +67,9 @@ def fit_net(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], target: torc
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-3, fused=fused)
     steps = -(-count // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps * epochs)
-    with threadpool_limits(threads, "openmp"):
+    # Steps of small networks are so short that a second thread hardly saves time, and on a busy machine threads that wait for each other
+    # cost many times more.
+    with threadpool_limits(1, "openmp"):
         for _ in range(epochs):
             for chosen in torch.randperm(count, device=device).split(batch):
                 parts = [part[chosen] if change is None else change(part[chosen]) for part in inputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from medlib.errors import MedlibError
 from medlib.forecast import LEVELS
+from medlib.score import resample_groups
 
 
 def cross_predict(models: Mapping[str, BaseEstimator], values: np.ndarray, worse: np.ndarray, patients: np.ndarray, folds: int = 5,
@@ -155,18 +157,13 @@ def bound_scores(predictions: pd.DataFrame, patients: np.ndarray, against: str, 
     """
     wide = predictions.pivot_table(index="row", columns="model", values="probability", sort=False)
     worse = predictions.drop_duplicates("row").set_index("row")["worse"].loc[wide.index].to_numpy()
-    random, scores = np.random.default_rng(seed), {"auroc": roc_auc_score, "auprc": average_precision_score}
-    members = pd.Series(np.arange(len(wide))).groupby(np.asarray(patients)[wide.index]).agg(list).tolist()
+    scores = {"auroc": roc_auc_score, "auprc": average_precision_score}
 
     def judge(rows) -> np.ndarray:
         return np.array([[score(worse[rows], wide[model].to_numpy()[rows]) for score in scores.values()] for model in wide])
 
-    drawn = []
-    while len(drawn) < draws:
-        rows = np.concatenate([members[number] for number in random.integers(len(members), size=len(members))])
-        if 0 < worse[rows].sum() < len(rows):
-            drawn.append(judge(rows))
-    drawn, ends = np.array(drawn), [(1 - level) / 2, (1 + level) / 2]
+    both = (rows for rows in resample_groups(np.asarray(patients)[wide.index], seed) if 0 < worse[rows].sum() < len(rows))
+    drawn, ends = np.array([judge(rows) for rows in islice(both, draws)]), [(1 - level) / 2, (1 + level) / 2]
     apart = drawn - drawn[:, [wide.columns.get_loc(against)]]
     index = pd.MultiIndex.from_product([wide.columns, scores], names=["model", "score"])
     columns = [judge(np.arange(len(wide))), *np.quantile(drawn, ends, axis=0), *np.quantile(apart, ends, axis=0)]

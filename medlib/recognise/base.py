@@ -15,15 +15,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import log_loss
 
 from medlib.errors import MedlibError
+from medlib.train import choose_device
 
 
 class NetClassifier(ClassifierMixin, BaseEstimator):
     """A classifier whose log-odds come from a network.
 
-    Subclasses bring `fit(items, labels)`, which begins with `encode_labels` and sets `net_`; `decision_function(items)`, the log-odds
-    of shape (items, classes), of two classes those of the second over the first, shape (items,); and `build_net(classes)`, the network
-    before it has learned.
+    Subclasses bring `fit(items, labels)`, which begins with `encode_labels` and sets `net_`; `build_net(classes)`, the network before it
+    has learned; `arrange(items)`, the items as one tensor; and `feed(part)`, where the network takes them in another form.
     """
+
+    #: Items that are judged at once.
+    at_once = 256
 
     #: Log-odds are divided by this; 1 until `calibrate`.
     temperature_ = 1.0
@@ -31,6 +34,22 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     def build_net(self, classes: int) -> torch.nn.Module:
         """The network for so many classes, before it has learned."""
         raise NotImplementedError
+
+    def arrange(self, items: object) -> torch.Tensor:
+        """The items as one tensor, first axis: items."""
+        raise NotImplementedError
+
+    def feed(self, part: torch.Tensor) -> torch.Tensor:
+        """Arranged items in the form that the network takes."""
+        return part
+
+    def decision_function(self, items: object) -> np.ndarray:
+        """Log-odds of each class, shape (items, classes); of two classes those of the second over the first, shape (items,)."""
+        device, self.net_ = choose_device(), self.net_.to(choose_device()).eval()
+        with torch.no_grad():
+            found = [self.net_(self.feed(part.to(device))).cpu().numpy() for part in self.arrange(items).split(self.at_once)]
+        odds = np.concatenate(found).astype(float) if found else np.empty((0, len(self.classes_)))
+        return odds[:, 1] - odds[:, 0] if len(self.classes_) == 2 else odds
 
     def encode_labels(self, labels: np.ndarray) -> torch.Tensor:
         """Note the classes, forget a former calibration, and give each label's position among the classes.

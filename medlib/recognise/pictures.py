@@ -21,7 +21,7 @@ from medlib.nets import PictureCNN
 from medlib.recognise.base import NetClassifier
 from medlib.recognise.photos import list_photos, read_photos
 from medlib.recognise.trust import measure_calibration
-from medlib.train import choose_device, fit_net
+from medlib.train import fit_net
 
 #: Pictures of each state that it takes to learn something and to measure it on others.
 FEWEST = 10
@@ -42,6 +42,8 @@ class PictureClassifier(NetClassifier):
         Mirrored pictures show the same; of writing they don't.
     seed : int
     """
+
+    at_once = 64
 
     def __init__(self, width: int = 16, dropout: float = 0.3, epochs: int = 10, rate: float = 4e-3, batch: int = 32,
                  smoothing: float = 0.05, flip: bool = True, seed: int = 1):
@@ -71,13 +73,13 @@ class PictureClassifier(NetClassifier):
         """The network before it has learned, its memory in the order in which convolutions run fastest."""
         return PictureCNN(classes, self.width, self.dropout).to(memory_format=torch.channels_last)
 
-    def decision_function(self, pictures: np.ndarray) -> np.ndarray:
-        """Log-odds of each state, shape (pictures, states); of two states those of the second over the first, shape (pictures,)."""
-        device, self.net_ = choose_device(), self.net_.to(choose_device()).eval()
-        with torch.no_grad():
-            found = [self.net_(part.to(device).float() / 255).cpu().numpy() for part in arrange_pictures(pictures).split(64)]
-        odds = np.concatenate(found).astype(float) if found else np.empty((0, len(self.classes_)))
-        return odds[:, 1] - odds[:, 0] if len(self.classes_) == 2 else odds
+    def arrange(self, pictures: np.ndarray) -> torch.Tensor:
+        """As `arrange_pictures`."""
+        return arrange_pictures(pictures)
+
+    def feed(self, part: torch.Tensor) -> torch.Tensor:
+        """Values from 0 to 1."""
+        return part.float() / 255
 
 
 def arrange_pictures(pictures: np.ndarray) -> torch.Tensor:

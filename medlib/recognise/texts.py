@@ -17,7 +17,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
 from medlib.errors import MedlibError
 from medlib.nets import Committee, TextTransformer
 from medlib.recognise.base import NetClassifier
-from medlib.train import choose_device, fit_net
+from medlib.train import fit_net
 
 #: Of a text only so many characters are looked at, and so many words.
 MOST_CHARACTERS, MOST_WORDS = 2_000, 32
@@ -72,13 +72,9 @@ class TextClassifier(NetClassifier):
             fit_net(member, (words,), codes, loss, epochs, self.rate, self.seed + number, self.batch, fused=True)
         return self
 
-    def decision_function(self, texts: Sequence[str]) -> np.ndarray:
-        """Log-odds of each class, shape (texts, classes); of two classes those of the second over the first, shape (texts,)."""
-        device, self.net_ = choose_device(), self.net_.to(choose_device()).eval()
-        with torch.no_grad():
-            found = [self.net_(part.to(device)).cpu().numpy() for part in number_parts(texts).split(256)]
-        odds = np.concatenate(found).astype(float) if found else np.empty((0, len(self.classes_)))
-        return odds[:, 1] - odds[:, 0] if len(self.classes_) == 2 else odds
+    def arrange(self, texts: Sequence[str]) -> torch.Tensor:
+        """As `number_parts`."""
+        return number_parts(texts)
 
 
 def split_words(text: str) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score
 
 from medlib.errors import MedlibError
+from medlib.score import resample_groups
 
 
 def measure_calibration(probability: np.ndarray, true: np.ndarray, bins: int = 15) -> float:
@@ -104,15 +107,12 @@ def compare_f1(true: np.ndarray, answers: np.ndarray, others: np.ndarray, groups
     A class that is not drawn does not count in that draw.
     """
     true, answers, others = (np.asarray(part) for part in (true, answers, others))
-    members = pd.Series(np.arange(len(true))).groupby(np.asarray(groups)).agg(list).tolist()
-    random = np.random.default_rng(seed)
 
     def score(rows) -> np.ndarray:
         there = np.unique(true[rows])
         return np.array([f1_score(true[rows], said[rows], labels=there, average="macro", zero_division=0.0) for said in (answers, others)])
 
-    drawn = [np.subtract(*score(np.concatenate([members[number] for number in random.integers(len(members), size=len(members))])))
-             for _ in range(draws)]
+    drawn = [np.subtract(*score(rows)) for rows in islice(resample_groups(groups, seed), draws)]
     first, second = score(np.arange(len(true)))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return {"first": first, "second": second, "difference": first - second, "low": low, "high": high}
