@@ -1,0 +1,20 @@
+"""Kernels of notebook tests talk over files of their own: of free network ports, two workers may be handed the same one."""
+
+import os
+import tempfile
+
+from jupyter_client import KernelManager
+from nbval import kernel
+
+
+class LocalKernelManager(KernelManager):
+    """A kernel manager whose sockets are files, where the system can."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        if os.name != "nt":
+            self.sockets = tempfile.TemporaryDirectory(prefix="medlib-", ignore_cleanup_errors=True)
+            self.transport, self.ip = "ipc", f"{self.sockets.name}/kernel"
+
+
+kernel.KernelManager = LocalKernelManager
