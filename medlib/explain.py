@@ -202,7 +202,7 @@ def _tell_effect(expected: pd.DataFrame) -> str:
 
 def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Timestamp) -> str:
     rows = ladder[ladder["resource"] == "all"].set_index("rung")
-    short, share = rows["shortage"], rows.loc["full_forecast", "gap_closed"]
+    short, share = rows["shortage"], rows.loc["stochastic", "gap_closed"]
     verdict = (f"which closes {100 * share:.0f} % of the gap between the two" if pd.notna(share)
                else "and between the two there was no gap to close")
     first, last = outcome["date"].min(), outcome["date"].max()
@@ -210,6 +210,6 @@ def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Times
     if first <= as_of:
         when += " (what comes after the as-of date is not known yet)"
     return (f"Rolled through what really happened {when} and revised every period, planning with the full forecast left "
-            f"{format_amount(short['full_forecast'])} unit-days short, against {format_amount(short['reactive'])} with the "
-            f"reactive same-day rule and {format_amount(short['perfect_foresight'])} with perfect foresight, {verdict}; no "
+            f"{format_amount(short['stochastic'])} unit-days short, against {format_amount(short['reactive'])} with the "
+            f"reactive same-day rule and {format_amount(short['perfect'])} with perfect foresight, {verdict}; no "
             f"reallocation could have gone below {format_amount(rows['bound'].iloc[0])}.")

@@ -39,12 +39,17 @@ class QuantileGRU(nn.Module):
         """Shape (examples, horizon, levels), from past (examples, periods, inputs) and traits (examples, traits)."""
         last = self.drop(self.unit(past)[0][:, -1])
         answer = self.head(torch.cat([last, traits], dim=1)).view(-1, *self.shape)
-        middle = self.shape[1] // 2
-        # Steps begin small, so that the first forecasts are narrow and learn to be as wide as they must.
-        steps = nn.functional.softplus(answer - 2.5)
-        below = steps[..., :middle].flip(-1).cumsum(-1).flip(-1)
-        centre = answer[..., middle:middle + 1]
-        return torch.cat([centre - below, centre, centre + steps[..., middle + 1:].cumsum(-1)], dim=-1)
+        return spread_levels(answer)
+
+
+def spread_levels(answer: torch.Tensor) -> torch.Tensor:
+    """Turn free numbers (..., levels) into ascending quantiles: the middle one itself, the others as steps away from it."""
+    middle = answer.shape[-1] // 2
+    # Steps begin small, so that the first forecasts are narrow and learn to be as wide as they must.
+    steps = nn.functional.softplus(answer - 2.5)
+    below = steps[..., :middle].flip(-1).cumsum(-1).flip(-1)
+    centre = answer[..., middle:middle + 1]
+    return torch.cat([centre - below, centre, centre + steps[..., middle + 1:].cumsum(-1)], dim=-1)
 
 
 def pinball(levels: torch.Tensor):
@@ -196,3 +201,78 @@ class Committee(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Shape as each member's."""
         return torch.stack([member(*inputs) for member in self.members]).mean(dim=0)
+
+
+class FlowNet(nn.Module):
+    """Who sends how much to whom today: a graph network, the same for every site and for any number of sites.
+
+    Every site mixes what it knows with what its linked sites know, those that it sends to and those that send to it, and with the mean
+    of all. Then it sends a share of what it may send, divided over its links by attention. Named in another order, the sites get the
+    same flows.
+
+    Parameters
+    ----------
+    inputs : int
+        Numbers a site.
+    width, layers : int
+        Numbers a site within the network, and rounds of mixing.
+
+    References
+    ----------
+    Battaglia et al. (2018), Relational inductive biases, deep learning, and graph networks, arXiv:1806.01261; Vaswani et al. (2017),
+    arXiv:1706.03762 (attention).
+    """
+
+    def __init__(self, inputs: int, width: int = 48, layers: int = 2):
+        super().__init__()
+        self.read = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
+        self.mix = nn.ModuleList(nn.Sequential(nn.Linear(4 * width, width), nn.GELU()) for _ in range(layers))
+        self.ask, self.offer, self.send = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, 1)
+        # To begin with hardly anybody sends anything.
+        nn.init.constant_(self.send.bias, -3.0)
+
+    def forward(self, sites: torch.Tensor, near: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+        """Units sent, shape (examples, sites, sites), from origin (second axis) to destination.
+
+        Parameters
+        ----------
+        sites : torch.Tensor
+            Shape (examples, sites, inputs).
+        near : torch.Tensor
+            Shape (examples, sites, sites): 1 for links of no length, less for longer ones, 0 where there is no link.
+        limit : torch.Tensor
+            Shape (examples, sites): most units that a site may send.
+        """
+        state = self.read(sites)
+        for mix in self.mix:
+            around = [way @ state / (way.sum(dim=2, keepdim=True) + 1e-6) for way in (near, near.transpose(1, 2))]
+            state = state + mix(torch.cat([state, *around, state.mean(dim=1, keepdim=True).expand_as(state)], dim=2))
+        fit = self.ask(state) @ self.offer(state).transpose(1, 2) / state.shape[2] ** 0.5
+        linked = near > 0
+        shares = torch.softmax((fit + torch.log(near.clamp(min=1e-6))).masked_fill(~linked, -1e9), dim=2) * linked
+        return (limit * torch.sigmoid(self.send(state).squeeze(2)))[:, :, None] * shares
+
+
+class QuantileMLP(nn.Module):
+    """Quantiles from features by two hidden layers, the same for every row; they cannot cross.
+
+    Parameters
+    ----------
+    inputs : int
+        Features.
+    levels : int
+        Quantiles.
+    hidden : int
+        Width.
+    dropout : float
+        Share of hidden numbers that are left out while learning.
+    """
+
+    def __init__(self, inputs: int, levels: int, hidden: int = 64, dropout: float = 0.1):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.GELU(),
+                                    nn.Linear(hidden, levels))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Shape (..., levels), from (..., inputs)."""
+        return spread_levels(self.layers(features))

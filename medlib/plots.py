@@ -288,7 +288,7 @@ def plot_ladder(ladder: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = _axes(ax)
     rows = ladder.set_index("rung").loc[[rung for rung in RUNGS if rung in set(ladder["rung"])]]
-    colours = {"do_nothing": GREY, "reactive": ORANGE, "perfect_foresight": GREEN}
+    colours = {"none": GREY, "reactive": ORANGE, "perfect": GREEN}
     bars = ax.barh([RUNGS[rung] for rung in rows.index], rows["shortage"], height=0.62,
                    color=[colours.get(rung, BLUE) for rung in rows.index])
     ax.bar_label(bars, [f"{value:,.0f}" for value in rows["shortage"]], padding=4, fontsize=9)
@@ -321,4 +321,134 @@ def plot_cleaning(collected: pd.DataFrame, cleaned: pd.DataFrame, *, ax: Axes | 
     ax.plot(filled["date"], filled["demand"], lw=0, marker="x", ms=5, color=RED, label="filled in")
     ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     _date_ticks(ax)
+    return _tidy(ax)
+
+
+def plot_scenarios(values: np.ndarray, dates: pd.DatetimeIndex, history: pd.Series, outcome: pd.Series | None = None,
+                   limit: float | None = None, *, ax: Axes | None = None, most: int = 60) -> Axes:
+    """Draw scenarios of one quantity as thin lines behind their median and the middle 80 %.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Shape (S, T): units in each scenario, all of the same weight.
+    dates : pandas.DatetimeIndex
+        The T periods.
+    history, outcome : pandas.Series
+        Units by date before the scenarios begin, and what happened.
+    limit : float, optional
+        Units that may be planned; drawn as a line.
+    ax : matplotlib.axes.Axes, optional
+    most : int
+        Lines drawn.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    low, middle, high = np.quantile(values, (0.1, 0.5, 0.9), axis=0)
+    ax.plot(history, color="black", lw=1.1, label="observed")
+    ax.plot(dates, values[:most].T, color=BLUE, lw=0.5, alpha=0.3)
+    ax.fill_between(dates, low, high, color=BLUE, alpha=0.22, lw=0, label="80 % of scenarios")
+    ax.plot(dates, middle, color=BLUE, lw=1.6, label="median")
+    if outcome is not None and len(outcome):
+        ax.plot(outcome, color=RED, lw=0, marker=".", ms=5, label="what happened")
+    if limit is not None:
+        ax.axhline(limit, color=GREY, ls="--", lw=1.0, label="may be planned")
+    _date_ticks(ax, 7)
+    return _tidy(ax)
+
+
+def plot_tradeoff(points: pd.DataFrame, across: str, up: str, *, ax: Axes | None = None) -> Axes:
+    """Draw what families of plans trade for what: a line a family, a dot a plan, both axes better when lower.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        A row a plan: family, setting (what the dot is called; empty: not named) and two measures.
+    across, up : str
+        Columns of the measures; their names, with units, label the axes.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    looks = itertools.cycle(zip((BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "black"), "os^DvP*"))
+    for (family, rows), (colour, mark) in zip(points.groupby("family", sort=False), looks):
+        ax.plot(rows[across], rows[up], color=colour, marker=mark, ms=5, lw=1.0, alpha=0.9, label=family)
+        for row in rows.itertuples():
+            ax.annotate(row.setting, (rows.at[row.Index, across], rows.at[row.Index, up]), xytext=(4, 4), textcoords="offset points",
+                        fontsize=7, color=colour)
+    ax.set_xlabel(across)
+    ax.set_ylabel(up)
+    ax.legend(frameon=False, fontsize=8)
+    return _tidy(ax)
+
+
+def plot_service(service: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw who gets what under each of several plans, a row a unit and a column a plan.
+
+    Parameters
+    ----------
+    service : pandas.DataFrame
+        Share of the need that is met; index: units, columns: plans.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Every cell says its number, so that the picture needs no colours to be read.
+    """
+    ax = plt.subplots(figsize=(1.2 + 1.05 * len(service.columns), 1.0 + 0.27 * len(service)))[1] if ax is None else ax
+    percent = 100 * service.to_numpy(float)
+    low, high = np.nanmin(percent), np.nanmax(percent)
+    ax.imshow(percent, aspect="auto", cmap="YlOrRd_r", vmin=low, vmax=high + 1e-9)
+    for (row, column), value in np.ndenumerate(percent):
+        dark = value < low + 0.25 * (high - low)
+        ax.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    ax.set_xticks(range(len(service.columns)), [str(name).replace("_", "\n") for name in service.columns], fontsize=8)
+    ax.set_yticks(range(len(service)), service.index, fontsize=8)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel("% of the need that is met", fontsize=9)
+    return ax
+
+
+def plot_frontier(frontier: pd.DataFrame, x: str = "gini", y: str = "shortage", *, ax: Axes | None = None) -> Axes:
+    """Draw what equity costs: a point a plan, its setting beside it, the chosen one marked.
+
+    Parameters
+    ----------
+    frontier : pandas.DataFrame
+        As from `medlib.allocate.frontier.trace_frontier`.
+    x : {"gini", "worst_service", "spread"}
+        Measure of equity.
+    y : {"shortage", "transfers", "cost"}
+        What it costs.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    swept = frontier[frontier["setting"].notna()]
+    ax.plot(swept[x], swept[y], color=BLUE, marker="o", ms=5, lw=1.2, label=swept["criterion"].iloc[0])
+    first, chosen = frontier[frontier["setting"].isna()], frontier[frontier["chosen"]]
+    ax.plot(first[x], first[y], color="black", marker="s", ms=6, lw=0, label="utilitarian")
+    ax.plot(chosen[x], chosen[y], color=RED, marker="o", ms=13, mfc="none", mew=1.8, lw=0, label="chosen")
+    # Beside a curve that falls to the right there is room on the right, beside one that rises on the left.
+    side = 1 if np.polyfit(frontier[x], frontier[y], 1)[0] < 0 else -1
+    for row in swept.itertuples():
+        ax.annotate(f"{row.setting:.2g}", (getattr(row, x), getattr(row, y)), xytext=(7 * side, 5), textcoords="offset points", fontsize=8,
+                    ha="left" if side > 0 else "right")
+    ax.set_xlabel({"gini": "Gini coefficient of the shortage", "worst_service": "service of the worst served (share of need)",
+                   "spread": "best less worst service (share of need)"}[x])
+    ax.set_ylabel({"shortage": "weighted unit-days short", "transfers": "transfers", "cost": "cost points"}[y])
+    ax.legend(frameon=False, fontsize=8)
+    ax.margins(0.08)
     return _tidy(ax)

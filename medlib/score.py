@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy.spatial.distance import cdist
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, root_mean_squared_error
 
 from medlib.errors import MedlibError
@@ -146,3 +147,65 @@ def resample_groups(groups: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     random = np.random.default_rng(seed)
     while True:
         yield np.concatenate([members[number] for number in random.integers(len(members), size=len(members))])
+
+
+def score_energy(observed: np.ndarray, scenarios: np.ndarray, weights: np.ndarray) -> float:
+    r"""Energy score of joint scenarios; lower is better.
+
+    .. math:: ES = \sum_s w_s \lVert x_s - y \rVert - \frac{1}{2} \sum_{s,u} w_s w_u \lVert x_s - x_u \rVert
+
+    Parameters
+    ----------
+    observed : numpy.ndarray
+        Shape (d,), in units.
+    scenarios : numpy.ndarray
+        Shape (S, d), in units.
+    weights : numpy.ndarray
+        Shape (S,): probabilities.
+
+    Returns
+    -------
+    float
+        In units; with d = 1 the continuous ranked probability score. It tells little about dependence where marginals are alike.
+
+    References
+    ----------
+    Gneiting, Raftery (2007), Journal of the American Statistical Association, doi:10.1198/016214506000001437.
+
+    Examples
+    --------
+    >>> score_energy(np.array([1.0, 2.0]), np.array([[4.0, 6.0], [1.0, 2.0]]), np.array([0.5, 0.5]))
+    1.25
+    """
+    miss = np.linalg.norm(scenarios - observed, axis=1)
+    return float(weights @ miss - weights @ cdist(scenarios, scenarios) @ weights / 2)
+
+
+def score_variogram(observed: np.ndarray, scenarios: np.ndarray, weights: np.ndarray, power: float = 0.5) -> float:
+    r"""Variogram score of joint scenarios: how well they tell the differences between quantities; lower is better.
+
+    .. math:: VS = \frac{1}{d^2} \sum_{i,j} \left( |y_i - y_j|^p - \sum_s w_s |x_{s,i} - x_{s,j}|^p \right)^2
+
+    Parameters
+    ----------
+    observed, scenarios, weights : numpy.ndarray
+        As for `score_energy`.
+    power : float
+        p, above 0.
+
+    Returns
+    -------
+    float
+        Units to the power 2 p. It sees dependence sharply, and nothing of an error that all quantities share.
+
+    References
+    ----------
+    Scheuerer, Hamill (2015), Monthly Weather Review, doi:10.1175/MWR-D-14-00269.1.
+
+    Examples
+    --------
+    >>> score_variogram(np.array([1.0, 5.0]), np.array([[4.0, 5.0], [1.0, 2.0]]), np.array([0.5, 0.5]))
+    0.5
+    """
+    expected = sum(weight * np.abs(row[:, None] - row) ** power for weight, row in zip(weights, scenarios))
+    return float(np.mean((np.abs(observed[:, None] - observed) ** power - expected) ** 2))

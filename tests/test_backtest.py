@@ -29,7 +29,7 @@ def climb_ladder() -> pd.DataFrame:
                          supply.spread_capacity(capacity, window), Rules())
     naive = forecast.SeasonalNaive(6).fit(demand[demand["date"] <= START])
     daily = pd.concat([naive.observe(demand[demand["date"] <= day]).predict(day, 6) for day in window])
-    return simulate.tabulate_ladder(simulate.climb(truth, daily, capacity, 6), truth)
+    return simulate.tabulate_ladder(simulate.climb(truth, simulate.View(daily, capacity, 6)), truth)
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +39,23 @@ def ladders():
 
 def test_rungs_without_a_choice_of_plan_are_exact(ladders):
     ours, stored = ladders
-    for rung in ("do_nothing", "reactive"):
+    for rung in ("none", "reactive"):
         pd.testing.assert_frame_equal(ours.loc[[rung]].drop(columns="gap_closed"), stored.loc[[rung]].drop(columns="gap_closed"),
                                       rtol=1e-6)
     # Optimal plans need not be unique, but the least shortage is.
-    best = ("perfect_foresight", "all")
+    best = ("perfect", "all")
     assert ours.loc[best, ["shortage", "bound"]].tolist() == pytest.approx(stored.loc[best, ["shortage", "bound"]].tolist())
 
 
 def test_planning_rungs_are_where_they_were(ladders):
     ours, stored = ladders
-    for rung in ("point_forecast", "full_forecast"):
+    for rung in ("point", "stochastic"):
         assert ours.loc[(rung, "all"), "shortage"] == pytest.approx(stored.loc[(rung, "all"), "shortage"], rel=0.1)
 
 
 def test_the_ladder_descends(ladders):
     shortage = ladders[0].xs("all", level="resource")["shortage"]
-    assert shortage["do_nothing"] > shortage["reactive"] > shortage["full_forecast"] > shortage["perfect_foresight"]
+    assert shortage["none"] > shortage["reactive"] > shortage["stochastic"] > shortage["perfect"]
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def surge():
 
 @pytest.fixture
 def ladder():
-    short = {"do_nothing": 300.0, "reactive": 90.0, "point_forecast": 75.0, "full_forecast": 48.0, "perfect_foresight": 30.0}
+    short = {"none": 300.0, "reactive": 90.0, "point": 75.0, "stochastic": 48.0, "perfect": 30.0}
     rows = [(rung, resource, value * factor, 10.0, 100.0, 0.0, 5.0, (90 - value) / 60, 21.0 * factor)
             for resource, factor in (("icu_bed", 0.5), ("all", 1.0)) for rung, value in short.items()]
     return check_frame(pd.DataFrame(rows, columns=["rung", "resource", "shortage", "transfers", "distance_km", "surge", "cost",
@@ -154,8 +154,8 @@ def test_the_fifth_sentence_tells_what_hindsight_says(frames):
 
 
 def test_a_worse_plan_is_not_made_better(frames):
-    worse = frames["ladder"].assign(shortage=lambda rows: rows["shortage"].mask(rows["rung"] == "full_forecast", 120.0),
-                                    gap_closed=lambda rows: rows["gap_closed"].mask(rows["rung"] == "full_forecast", -0.5))
+    worse = frames["ladder"].assign(shortage=lambda rows: rows["shortage"].mask(rows["rung"] == "stochastic", 120.0),
+                                    gap_closed=lambda rows: rows["gap_closed"].mask(rows["rung"] == "stochastic", -0.5))
     tell(summarise(frames, ladder=worse)[4], "120", "-50 %")
 
 

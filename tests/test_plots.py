@@ -73,7 +73,7 @@ def expected():
 @pytest.fixture
 def ladder():
     """In no particular order, one rung left out."""
-    rows = [("perfect_foresight", 20.0), ("do_nothing", 400.0), ("full_forecast", 55.0), ("reactive", 130.0)]
+    rows = [("perfect", 20.0), ("none", 400.0), ("stochastic", 55.0), ("reactive", 130.0)]
     return pd.DataFrame(rows, columns=["rung", "shortage"]).assign(resource="all", bound=17.0)
 
 
@@ -227,7 +227,7 @@ def test_two_pictures_of_shortage_can_share_a_scale(expected):
 
 def test_the_ladder_is_in_the_rungs_order_with_its_bound(draw):
     ax = draw["ladder"]()
-    order = ["do_nothing", "reactive", "full_forecast", "perfect_foresight"]
+    order = ["none", "reactive", "stochastic", "perfect"]
     assert [bar.get_width() for bar in ax.patches] == [400, 130, 55, 20]
     assert [text.get_text() for text in ax.get_yticklabels()] == [RUNGS[rung] for rung in order]
     assert ax.yaxis_inverted() and ax.get_xlim()[1] > 400 and "unit-days" in ax.get_xlabel()

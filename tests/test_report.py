@@ -636,8 +636,8 @@ def check_report(folder, data, name):
     assert list(ladder) == list(RUNGS)
     for rung in ladder.values():
         assert {"shortage", "transfers", "gap_closed"} <= rung.keys()
-        assert rung["shortage"] >= ladder["perfect_foresight"]["shortage"] - 1e-3 and rung["shortage"] >= rung["bound"] - 1e-3
-    assert ladder["do_nothing"]["transfers"] == 0 < ladder["do_nothing"]["shortage"]
+        assert rung["shortage"] >= ladder["perfect"]["shortage"] - 1e-3 and rung["shortage"] >= rung["bound"] - 1e-3
+    assert ladder["none"]["transfers"] == 0 < ladder["none"]["shortage"]
 
     made = {path.stem: pd.read_parquet(path) for path in (folder / "tables").glob("*.parquet")}
     assert len(made) == len(list((folder / "tables").iterdir()))
@@ -650,8 +650,8 @@ def check_report(folder, data, name):
     for column in ("date", "site", "resource", "demand", "capacity"):
         assert outcome[column].tolist() == there[column].tolist(), column
     assert made["demand_forecast"]["as_of"].unique().tolist() == [needed["date"].max() - pd.Timedelta(days=7)]
-    assert manifest["ladder"]["full_forecast"]["shortage"] == pytest.approx(
-        made["ladder"].set_index(["rung", "resource"]).loc[("full_forecast", "all"), "shortage"])
+    assert manifest["ladder"]["stochastic"]["shortage"] == pytest.approx(
+        made["ladder"].set_index(["rung", "resource"]).loc[("stochastic", "all"), "shortage"])
 
     executed = sorted(path.stem for path in (folder / "notebooks").iterdir())
     assert executed == sorted(row["name"] for row in manifest["notebooks"])

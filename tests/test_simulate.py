@@ -12,8 +12,8 @@ from test_allocate import DAY, DRUG, FREE, KINDS, BED, VENT, account, list_links
 from medlib.allocate import Problem, Rules, Shipment, pose_problem, solve, solve_lexicographic
 from medlib.allocate.pose import limit_links
 from medlib.schema import check_frame
-from medlib.simulate import (DRUG_RESERVE, RUNGS, Orders, bound_shortage, climb, count_stock, do_nothing, follow, react, replan,
-                             roll, tabulate_daily, tabulate_ladder)
+from medlib.simulate import (DRUG_RESERVE, SHORT_LADDER, Orders, View, bound_shortage, climb, count_stock, do_nothing, follow, make_policy,
+                             react, replan, roll, tabulate_daily, tabulate_ladder)
 
 
 def order(*moves, surge=None):
@@ -304,26 +304,26 @@ def test_a_plan_with_a_forecast_acts_before_it_is_too_late():
                  [("A", "B", 10.0, 1.0)])
     # The median is right; the outer quantiles are not, and make the plan with the full forecast send more to be safe.
     forecasts = forecast(truth, 2, lambda demand, level, random: demand * level / 0.5)
-    records = climb(truth, forecasts, tabulate_capacity(truth), horizon=3)
+    records = climb(truth, View(forecasts, tabulate_capacity(truth), horizon=3))
     assert {rung: record.short.sum() for rung, record in records.items()} == pytest.approx(
-        {"do_nothing": 6, "reactive": 3, "point_forecast": 0, "full_forecast": 0, "perfect_foresight": 0})
-    assert read_moves(records["point_forecast"]) == pytest.approx({(0, "A", "B", "vent"): 3})
-    assert read_moves(records["full_forecast"])[0, "A", "B", "vent"] == pytest.approx(3 * 0.9 / 0.5)
-    assert list(records) == list(RUNGS)
+        {"none": 6, "reactive": 3, "point": 0, "point_cushion": 0, "stochastic": 0, "perfect": 0})
+    assert read_moves(records["point"]) == pytest.approx({(0, "A", "B", "vent"): 3})
+    assert read_moves(records["stochastic"])[0, "A", "B", "vent"] == pytest.approx(3 * 0.9 / 0.5)
+    assert list(records) == list(SHORT_LADDER)
 
 
 def test_a_plan_with_a_forecast_asks_for_surge_in_time():
     truth = make(BED, {("A", "bed"): [5, 5, 8, 8]}, {("A", "bed"): [6] * 4}, surge={("A", "bed"): [0, 0, 3, 3]}, lead={("A", "bed"): 2})
-    records = climb(truth, forecast(truth, 3), tabulate_capacity(truth), horizon=4)
+    records = climb(truth, View(forecast(truth, 3), tabulate_capacity(truth), horizon=4))
     assert {rung: record.short.sum() for rung, record in records.items()} == pytest.approx(
-        {"do_nothing": 4, "reactive": 4, "point_forecast": 0, "full_forecast": 0, "perfect_foresight": 0})
-    assert records["point_forecast"].surge[0, 0].tolist() == pytest.approx([0, 0, 2, 2])
+        {"none": 4, "reactive": 4, "point": 0, "point_cushion": 0, "stochastic": 0, "perfect": 0})
+    assert records["point"].surge[0, 0].tolist() == pytest.approx([0, 0, 2, 2])
 
 
 def test_surge_that_was_not_asked_for_in_time_stays_closed():
     truth = make(BED, {("A", "bed"): [5, 8, 8, 8]}, {("A", "bed"): [6] * 4}, surge={("A", "bed"): [0, 0, 3, 3]}, lead={("A", "bed"): 2})
     blind = forecast(truth, 3, lambda demand, level, random: 0 * demand + 5)
-    for policy in (react, replan(blind, tabulate_capacity(truth), 4)):
+    for policy in (react, replan(View(blind, tabulate_capacity(truth), 4))):
         record = roll(truth, policy, beyond=4)
         assert record.surge[0, 0].tolist()[:3] == pytest.approx([0, 0, 0])
         assert record.short[0, 0].tolist()[:3] == pytest.approx([0, 2, 2])
@@ -334,7 +334,7 @@ def test_surge_that_was_not_asked_for_in_time_stays_closed():
 def test_a_plan_sees_today_as_it_is_whatever_was_forecast():
     truth = make(BED, {("A", "bed"): [12, 8], ("B", "bed"): [3, 3]}, {("A", "bed"): [10] * 2, ("B", "bed"): [10] * 2}, [("A", "B")])
     blind = forecast(truth, 1, lambda demand, level, random: 0 * demand + 4)
-    record = roll(truth, replan(blind, tabulate_capacity(truth), 2), beyond=2)
+    record = roll(truth, replan(View(blind, tabulate_capacity(truth), 2)), beyond=2)
     assert read_moves(record) == pytest.approx({(0, "A", "B", "bed"): 2}) and record.short.sum() == pytest.approx(0)
 
 
@@ -342,7 +342,7 @@ def test_a_plan_knows_who_is_where_because_of_it():
     # The two moved on day 0 are still there in part: only those who left are followed by others, as a plan in one go has it.
     truth = make(BED, {("A", "bed"): [10, 10, 10], ("B", "bed"): [2, 2, 2]}, {("A", "bed"): [8] * 3, ("B", "bed"): [20] * 3},
                  [("A", "B")], los_days=3.0)
-    record = roll(truth, replan(forecast(truth, 2), tabulate_capacity(truth), 3), beyond=3)
+    record = roll(truth, replan(View(forecast(truth, 2), tabulate_capacity(truth), 3)), beyond=3)
     assert list(read_moves(record).values()) == pytest.approx(solve(truth).moves["amount"].tolist(), abs=1e-3)
     assert record.short.sum() == pytest.approx(0, abs=1e-6)
 
@@ -352,7 +352,7 @@ def test_a_plan_counts_todays_delivery_once():
     truth = make(DRUG, {("A", "drug"): [3, 3], ("B", "drug"): [5, 0]}, {("A", "drug"): [6, 0], ("B", "drug"): [0, 0]}, [("A", "B")])
     capacity = tabulate_capacity(truth)
     capacity["capacity"] = capacity["capacity"].where(capacity["date"] == DAY, 0.0)
-    record = roll(truth, replan(forecast(truth, 1), capacity, 2), beyond=2)
+    record = roll(truth, replan(View(forecast(truth, 1), capacity, 2)), beyond=2)
     assert record.moves.empty and record.short.sum() == pytest.approx(5)
 
 
@@ -363,7 +363,7 @@ def test_a_plan_knows_what_is_on_its_way():
     truth = make(resources, {("B", name): [0, 0, 3, 3] for name in ("vent", "drug")},
                  {("A", "vent"): [9] * 4, ("A", "drug"): [0] * 4, ("B", "vent"): [0] * 4, ("B", "drug"): [0] * 4},
                  [("A", "B", 10.0, 2.0)], stock=[("A", None, 40, None)])
-    record = roll(truth, replan(forecast(truth, 3), tabulate_capacity(truth), 4), beyond=4)
+    record = roll(truth, replan(View(forecast(truth, 3), tabulate_capacity(truth), 4)), beyond=4)
     assert record.short.sum() == pytest.approx(0)
     drugs = {(day, "A", "B", "drug"): units for day, units in enumerate([6, 3, 3, 3])}
     assert read_moves(record) == pytest.approx({(0, "A", "B", "vent"): 3} | drugs)
@@ -387,14 +387,14 @@ def test_a_plan_that_expects_beds_to_close_sends_units_before():
     truth = make(nurse, {("A", "nurse"): [5, 5], ("B", "nurse"): [1, 1]}, {("A", "nurse"): [5, 2], ("B", "nurse"): [6, 6]},
                  [("B", "A", 10.0, 1.0)])
     forecasts, capacity = forecast(truth, 1), tabulate_capacity(truth)
-    blind = climb(truth, forecasts, capacity, 2)
-    seeing = climb(truth, forecasts, capacity, 2, outlook(truth, lambda units, level: units))
-    unsure = climb(truth, forecasts, capacity, 2, outlook(truth, lambda units, level: units + 2 * (level > 0.5) - 1 * (level < 0.5)))
-    assert [records["point_forecast"].short.sum() for records in (blind, seeing, unsure)] == pytest.approx([3, 0, 0])
+    blind = climb(truth, View(forecasts, capacity, 2))
+    seeing = climb(truth, View(forecasts, capacity, 2, outlook(truth, lambda units, level: units)))
+    unsure = climb(truth, View(forecasts, capacity, 2, outlook(truth, lambda units, level: units + 2 * (level > 0.5) - 1 * (level < 0.5))))
+    assert [records["point"].short.sum() for records in (blind, seeing, unsure)] == pytest.approx([3, 0, 0])
     # The worst level lacks one more at A and at B, where it cannot be sent: five are there in the worst case, one is needed.
-    assert read_moves(seeing["full_forecast"]) == pytest.approx({(0, "B", "A", "nurse"): 3})
-    assert read_moves(unsure["full_forecast"]) == pytest.approx({(0, "B", "A", "nurse"): 4})
-    for rung in ("do_nothing", "reactive", "perfect_foresight"):
+    assert read_moves(seeing["stochastic"]) == pytest.approx({(0, "B", "A", "nurse"): 3})
+    assert read_moves(unsure["stochastic"]) == pytest.approx({(0, "B", "A", "nurse"): 4})
+    for rung in ("none", "reactive", "perfect"):
         np.testing.assert_array_equal(blind[rung].short, unsure[rung].short)
 
 
@@ -403,8 +403,8 @@ def test_a_plan_with_a_certain_outlook_is_the_one_with_last_weeks_pattern():
                  {(site, name): [10] * 3 if name == "bed" else [5] * 3 for site in "AB" for name in ("bed", "nurse")},
                  [("A", "B"), ("B", "A", 10.0, 1.0)], surge={("A", "bed"): [1, 1, 1]})
     forecasts, capacity = forecast(truth, 2, noisy), tabulate_capacity(truth)
-    old, same = climb(truth, forecasts, capacity, 3), climb(truth, forecasts, capacity, 3, outlook(truth, lambda units, level: units), 0.5)
-    for rung in RUNGS:
+    old, same = climb(truth, View(forecasts, capacity, 3)), climb(truth, View(forecasts, capacity, 3, outlook(truth, lambda units, level: units), 0.5))
+    for rung in ("none", "reactive", "point", "stochastic", "perfect"):
         assert total(same[rung], truth) == pytest.approx(total(old[rung], truth), abs=1e-6)
 
 
@@ -412,7 +412,7 @@ def test_units_that_were_sent_away_are_missing_in_every_scenario():
     # A gives B nine of its ten on day 0. Of the one that is left none more than one can be missing later: the plan stays feasible.
     truth = make(VENT, {("B", "vent"): [9, 9, 9]}, {("A", "vent"): [10] * 3, ("B", "vent"): [0] * 3}, [("A", "B"), ("B", "A")])
     lower = outlook(truth, lambda units, level: (units * level / 0.5).clip(upper=10.0))
-    record = roll(truth, replan(forecast(truth, 2), tabulate_capacity(truth), 3, lower), beyond=3)
+    record = roll(truth, replan(View(forecast(truth, 2), tabulate_capacity(truth), 3, lower)), beyond=3)
     assert (record.short >= 0).all() and record.short[1, 0, 0] <= 9
     assert record.moves["amount"].min() > 0
 
@@ -460,11 +460,11 @@ def test_following_the_perfect_plan_leads_to_the_shortage_it_promised(truth):
 @given(truth=worlds(longest=3), horizon=st.integers(1, 3), seed=st.integers(0, 99))
 def test_nobody_is_below_perfect_foresight_nor_it_below_the_bound(truth, horizon, seed):
     forecasts, rules = forecast(truth, 3, noisy, seed=seed), truth.rules
-    records = climb(truth, forecasts, tabulate_capacity(truth), horizon)
+    records = climb(truth, View(forecasts, tabulate_capacity(truth), horizon))
     shortage = {rung: total(record, truth) for rung, record in records.items()}
     weights = np.array([truth.shortage_weight[name] for name in truth.names])
-    assert bound_shortage(truth) @ weights <= shortage["perfect_foresight"] + 1e-4
-    assert min(shortage.values()) >= shortage["perfect_foresight"] - 1e-4, shortage
+    assert bound_shortage(truth) @ weights <= shortage["perfect"] + 1e-4
+    assert min(shortage.values()) >= shortage["perfect"] - 1e-4, shortage
     for rung, record in records.items():
         assert (record.short >= 0).all() and (record.surge >= 0).all() and (record.surge <= truth.surge + 1e-9).all(), rung
         moves = record.moves[record.moves["resource"] != "drug"]
@@ -475,11 +475,11 @@ def test_nobody_is_below_perfect_foresight_nor_it_below_the_bound(truth, horizon
     ladder = check_frame(tabulate_ladder(records, truth), "ladder").set_index(["rung", "resource"])
     for rung, value in shortage.items():
         assert ladder.loc[(rung, "all"), "shortage"] == pytest.approx(value, abs=1e-3)
-    gap = (ladder.loc["reactive", "shortage"] - ladder.loc["perfect_foresight", "shortage"]) > 1e-9
-    for rung in RUNGS:
+    gap = (ladder.loc["reactive", "shortage"] - ladder.loc["perfect", "shortage"]) > 1e-9
+    for rung in SHORT_LADDER:
         closed = ladder.loc[rung, "gap_closed"]
         assert (closed.notna() == gap).all(), rung
-        assert rung not in ("reactive", "perfect_foresight") or (closed[gap] == (rung != "reactive")).all(), rung
+        assert rung not in ("reactive", "perfect") or (closed[gap] == (rung != "reactive")).all(), rung
 
 
 # --- Nothing later in sight ------------------------------------------------------------------------------------------
@@ -494,7 +494,7 @@ def poison(truth, after):
                                                               "rules", "stock")}, demand=demand, capacity=capacity, surge=surge)
 
 
-@pytest.mark.parametrize("rung", [rung for rung in RUNGS if rung not in ("do_nothing", "perfect_foresight")])
+@pytest.mark.parametrize("rung", [rung for rung in SHORT_LADDER if rung not in ("none", "perfect")])
 @settings(max_examples=4, deadline=None, phases=FOUND)
 @given(truth=worlds(longest=3), after=st.integers(0, 1))
 def test_policies_see_nothing_later(rung, truth, after):
@@ -502,9 +502,7 @@ def test_policies_see_nothing_later(rung, truth, after):
     today = truth.dates[after]
 
     def run(world, forecasts, capacity, expected):
-        median = forecasts[forecasts["quantile"] == 0.5], capacity, 3, expected[expected["quantile"] == 0.5]
-        policy = {"reactive": react, "point_forecast": replan(*median),
-                  "full_forecast": replan(forecasts, capacity, 3, expected, 0.4)}[rung]
+        policy = make_policy(rung, world, View(forecasts, capacity, 3, expected, 0.4))
         return roll(world, policy, beyond=3)
     forecasts, capacity = forecast(truth, 3, noisy), tabulate_capacity(truth)
     later_forecast, later = forecasts["as_of"] > today, capacity["date"] > today
@@ -538,7 +536,7 @@ def small_ladder():
                  {("A", "bed"): [10, 10], ("B", "bed"): [11, 11], ("A", "vent"): [5, 5], ("A", "drug"): [40, 0]},
                  [("A", "B", 50.0, 1.0, 3.0)], los_days=1e6, surge={("A", "bed"): [1, 1]}, move_cost=2.0, cost_per_km=0.1,
                  surge_cost=7.0, transfers_per_site_day=1.5)
-    return truth, climb(truth, forecast(truth, 1), tabulate_capacity(truth), 2)
+    return truth, climb(truth, View(forecast(truth, 1), tabulate_capacity(truth), 2))
 
 
 def test_the_ladder_by_hand():
@@ -553,12 +551,12 @@ def test_the_ladder_by_hand():
     assert reactive.loc["drug", ["shortage", "transfers", "cost"]].tolist() == pytest.approx([1, 1, 10])
     assert reactive.loc["all", ["shortage", "transfers", "distance_km", "surge"]].tolist() == pytest.approx([3, 3.5, 175, 0.5], abs=1e-3)
     assert reactive.loc["all", "cost"] == pytest.approx(23.5 + 15 + 10, abs=1e-3)
-    assert ladder.loc["do_nothing", "shortage"].to_dict() == pytest.approx({"bed": 4, "vent": 2, "drug": 2, "all": 8})
+    assert ladder.loc["none", "shortage"].to_dict() == pytest.approx({"bed": 4, "vent": 2, "drug": 2, "all": 8})
     # The plan sends 1.5 ventilators ahead, which is what a site's budget allows.
-    assert ladder.loc["perfect_foresight", "shortage"].to_dict() == pytest.approx({"bed": 0, "vent": 0.5, "drug": 1, "all": 1.5}, abs=1e-3)
+    assert ladder.loc["perfect", "shortage"].to_dict() == pytest.approx({"bed": 0, "vent": 0.5, "drug": 1, "all": 1.5}, abs=1e-3)
     closed = ladder["gap_closed"]
-    assert closed.loc["do_nothing", ["vent", "all"]].tolist() == pytest.approx([0, (3 - 8) / (3 - 1.5)], abs=1e-3)
-    assert closed.loc["point_forecast", ["vent", "all"]].tolist() == pytest.approx([1, 1], abs=1e-3)
+    assert closed.loc["none", ["vent", "all"]].tolist() == pytest.approx([0, (3 - 8) / (3 - 1.5)], abs=1e-3)
+    assert closed.loc["point", ["vent", "all"]].tolist() == pytest.approx([1, 1], abs=1e-3)
     assert closed.xs("drug", level="resource").isna().all()  # reactive and perfect alike: no gap
     assert ladder["bound"].xs("reactive").to_dict() == pytest.approx({"bed": 0, "vent": 0, "drug": 0, "all": 0})
 
@@ -566,18 +564,18 @@ def test_the_ladder_by_hand():
 def test_the_daily_table_sums_to_the_ladder():
     truth, records = small_ladder()
     daily = check_frame(tabulate_daily(records, truth), "ladder_daily")
-    assert len(daily) == len(RUNGS) * truth.capacity.size
+    assert len(daily) == len(SHORT_LADDER) * truth.capacity.size
     ladder = tabulate_ladder(records, truth).query("resource != 'all'").set_index(["rung", "resource"])["shortage"]
     sums = daily.groupby(["rung", "resource"])["shortage"].sum()
     assert sums.to_dict() == pytest.approx(ladder.to_dict(), abs=1e-3)
-    row = daily[(daily["rung"] == "do_nothing") & (daily["site"] == "A") & (daily["resource"] == "bed")]
+    row = daily[(daily["rung"] == "none") & (daily["site"] == "A") & (daily["resource"] == "bed")]
     assert row["shortage"].tolist() == [2.0, 2.0] and row["date"].tolist() == list(truth.dates)
 
 
 def test_shortage_in_the_sum_is_weighted():
     truth = make(list_resources("bed", "vent", weight={"bed": 3.0}), {("A", "bed"): [12], ("A", "vent"): [6]},
                  {("A", "bed"): [10], ("A", "vent"): [5]})
-    ladder = tabulate_ladder(climb(truth, forecast(truth, 1), tabulate_capacity(truth), 1), truth).set_index(["rung", "resource"])
+    ladder = tabulate_ladder(climb(truth, View(forecast(truth, 1), tabulate_capacity(truth), 1)), truth).set_index(["rung", "resource"])
     assert ladder.loc[("reactive", "all"), "shortage"] == ladder.loc[("reactive", "all"), "bound"] == pytest.approx(3 * 2 + 1)
     assert ladder["gap_closed"].isna().all()
 

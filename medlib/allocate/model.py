@@ -39,8 +39,10 @@ from functools import cached_property
 import numpy as np
 
 from medlib.allocate import drugs, limits, patients, units
+from medlib.allocate.chance import ChanceHiGHS
 from medlib.allocate.problem import Problem
-from medlib.blocks import BlockProblem, Columns
+from medlib.allocate.risk import Risk, add_risk, settle_risk
+from medlib.blocks import BlockHiGHS, BlockProblem, Columns
 from medlib.errors import MedlibError
 
 
@@ -54,6 +56,8 @@ class Model:
     Parameters
     ----------
     posed : Problem
+    risk : Risk, optional
+        How shortage that differs between scenarios counts; left out: by its mean.
 
     Attributes
     ----------
@@ -66,7 +70,9 @@ class Model:
         Cost points of one unit of each part.
     """
 
-    def __init__(self, posed: Problem):
+    def __init__(self, posed: Problem, risk: Risk | None = None):
+        self.risk = risk or Risk()
+        posed = settle_risk(posed, self.risk)
         self.posed, self.lp = posed, BlockProblem("allocation")
         self.beds, self.units, self.drugs, self.movable = posed.at.beds, posed.at.units, posed.at.drugs, posed.at.movable
         self.origin, self.destination, self.days = posed.at.origin, posed.at.destination, posed.at.days
@@ -85,8 +91,22 @@ class Model:
         units.add_usable(self)
         drugs.add_drugs(self)
         limits.add_limits(self)
+        self.add_risk()
         self.fill()
         self.set_objective(self.prices)
+
+    @property
+    def asked(self) -> Problem:
+        """The problem with all its scenarios, where the program holds fewer."""
+        return self.posed
+
+    def add_risk(self) -> None:
+        """Add what the measure of risk needs."""
+        add_risk(self, self.risk)
+
+    def make_solver(self, **options) -> BlockHiGHS:
+        """The solver for this model."""
+        return ChanceHiGHS(self, **options) if self.risk.measure == "chance" else BlockHiGHS(**options)
 
     @cached_property
     def arrival(self) -> np.ndarray:
@@ -159,12 +179,13 @@ class Model:
         MedlibError
             Something else differs; the message names it.
         """
-        old = self.posed
+        old, posed = self.posed, settle_risk(posed, self.risk)
         tables = ("resources", "links", "stay", "site_limits", "levels", "orders", "shifts", "tiers")
         same = {"sites": posed.sites == old.sites, "rules": posed.rules == old.rules,
                 "scenarios": np.array_equal(posed.weights, old.weights),
                 "periods": np.array_equal(posed.at.days, self.days),
                 **{name: getattr(posed, name).equals(getattr(old, name)) for name in tables}}
+        same["chance (its bounds)"] = self.risk.measure != "chance"
         same["surge"] = same["periods"] and not (posed.surge[:, self.movable] > 0)[self.surge.index < 0].any()
         same["arrivals"] = np.array_equal(patients.limit_senders(posed), patients.limit_senders(old))
         if posed.dates[0] != old.dates[0]:

@@ -52,7 +52,7 @@ def limit_senders(posed: Problem) -> np.ndarray:
 
 def fill_patients(model: Model) -> None:
     """Set who is there to be sent: the fewest that any scenario expects, or those who arrive."""
-    rows, posed = model.lp.rows, model.posed
+    rows, posed = model.lp.rows, model.asked
     if "net" not in rows:
         return
     fewest = posed.demand[:, :, model.beds].min(axis=0)

@@ -10,10 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from medlib.allocate.cuts import CutModel, can_cut
 from medlib.allocate.model import COST, Model
 from medlib.allocate.problem import Problem
+from medlib.allocate.recourse import DECIDED, Recourse, list_uncovered, weigh_load
+from medlib.allocate.risk import Risk, list_scarcity, measure_tail
 from medlib.allocate.words import explain_plan
-from medlib.blocks import BlockHiGHS, BlockProblem
+from medlib.blocks import BlockProblem
 from medlib.errors import MedlibError
 
 #: Amounts below this are rounding noise of the solver.
@@ -24,6 +27,8 @@ GAP, PATIENCE = 0.005, 60.0
 #: point method. From LARGE on it stops at a relative gap of LOOSE without a basis, which takes longer to find than all the rest:
 #: its duals prove a bound, and its moves above SUPPORT are what the plan proper then chooses from.
 MEDIUM, LARGE = 40_000, 400_000
+#: From so many numbers of shortage on (as measured by benchmarks/uncertainty.py), tangents stand for the scenarios where they can.
+MANY = 4_000
 LOOSE, SUPPORT = 1e-3, 1e-2
 #: By so much, relative to its least amount, a part may be exceeded when the next is minimised.
 SLACK = 1e-7
@@ -76,6 +81,8 @@ class Plan:
         The question it answers.
     minimise : list of str
         Parts of the objective, in the order in which they were minimised.
+    decided : dict of str to numpy.ndarray
+        What is the same in all scenarios, by family of columns (`medlib.allocate.recourse.DECIDED`) in its shape.
     """
 
     model: Model
@@ -90,6 +97,7 @@ class Plan:
     stock: pd.DataFrame
     posed: Problem
     minimise: list[str]
+    decided: dict[str, np.ndarray]
 
     @property
     def problem(self) -> BlockProblem:
@@ -199,11 +207,11 @@ class Plan:
         prices = self.price_units().set_index(["site", "resource"])["saves"]
         index = pd.MultiIndex.from_product([self.posed.sites, self.posed.names], names=["site", "resource"])
         with np.errstate(divide="ignore", invalid="ignore"):
-            return (prices.reindex(index) / np.float64(self.model.prices["shortage"])).reset_index()
+            return (prices.reindex(index) / np.float64(self.posed.rules.shortage_cost)).reset_index()
 
 
 def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[str, float] | None = None,
-          method: str = "", gap: float | None = None) -> Plan:
+          method: str = "", gap: float | None = None, risk: Risk | None = None) -> Plan:
     """Find an optimal plan with PuLP on HiGHS.
 
     Parameters
@@ -212,13 +220,15 @@ def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[st
     minimise : str or sequence of str
         'cost' (every part of the objective at its price), one part, or several in order: the second is minimised among
         the plans of which the first is least. Parts: shortage, transfers, deliveries, distance_km, links, changes, surge,
-        surge_levels, overtime, orders.
+        surge_levels, overtime, orders; with a measure of risk tail_shortage (cvar), worst_shortage (robust).
     at_most : dict of str to float
         Limits on parts.
     method : str
         HiGHS' method; left out: by the size and kind of the problem.
     gap : float
         Relative gap to the optimum at which the search for a plan in whole units stops; left out: `GAP`.
+    risk : Risk, optional
+        How shortage that differs between scenarios counts; left out: by its mean.
 
     Returns
     -------
@@ -229,7 +239,7 @@ def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[st
     MedlibError
         HiGHS found no optimum (for whole units: no plan within the time); the message gives its status.
     """
-    model = Model(posed)
+    model = make_model(posed, risk)
     for part, most in (at_most or {}).items():
         model.limit(part, most)
     return read_plan(model, minimise, method, gap)
@@ -241,6 +251,14 @@ def solve_lexicographic(posed: Problem) -> Plan:
     Used for perfect foresight, below which no policy's shortage can lie.
     """
     return solve(posed, ("shortage", COST))
+
+
+def make_model(posed: Problem, risk: Risk | None = None) -> Model:
+    """Make the model that is solved fastest: from `MANY` on with tangents in place of scenarios, where they can stand for them."""
+    cells = posed.capacity.size
+    small = len(posed.links) * len(posed.at.movable) * len(posed.dates) < LARGE
+    many = len(posed.weights) > 1 and len(posed.weights) * cells >= MANY
+    return (CutModel if many and small and can_cut(posed, risk or Risk()) else Model)(posed, risk)
 
 
 def choose_method(model: Model, gap: float) -> dict[str, object]:
@@ -264,7 +282,7 @@ def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = 
         if options["solver"] == "ipm" and model.lp.column_count >= LARGE:
             _solve_large(model, options)
         else:
-            _solve(model.lp, options)
+            _solve(model, options)
         if place < len(order) - 1:
             model.limit(part, model.lp.minimum + SLACK * max(1.0, abs(model.lp.minimum)), "hold")
             if model.lp.column_count < LARGE and options["solver"] == "ipm":
@@ -279,19 +297,20 @@ def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = 
 def _solve_large(model: Model, options: dict[str, object]) -> None:
     """Prove a bound, then find a plan among the moves that its solution makes; the gap between both is the plan's."""
     lp, posed, most = model.lp, model.posed, model.move.high
-    lp.solve(BlockHiGHS(msg=False, threads=1, run_crossover="off", kkt_tolerance=LOOSE, **options))
+    lp.solve(model.make_solver(msg=False, threads=1, run_crossover="off", kkt_tolerance=LOOSE, **options))
     bound = lp.prove_bound(reach=float(posed.need.max(axis=0).sum() + posed.capacity.sum() + posed.surge.sum()))
     used = model.move.gather(model.move.value) > SUPPORT
     model.move.update(high=np.where(used, most, 0.0), touched=False)
-    _solve(lp, options)
+    _solve(model, options)
     model.move.update(high=most, touched=False)
     lp.gap = (lp.minimum - bound) / max(abs(lp.minimum), 1.0)
 
 
-def _solve(lp: BlockProblem, options: dict[str, object]) -> None:
+def _solve(model: Model, options: dict[str, object]) -> None:
     """Solve; where the interior point method gets stuck (next to nothing between the limits), by the simplex method."""
+    lp = model.lp
     for attempt in (options, {"solver": "simplex"}):
-        lp.solve(BlockHiGHS(msg=False, threads=1, **attempt))
+        lp.solve(model.make_solver(msg=False, threads=1, **attempt))
         if lp.outcome in ("Optimal", "Infeasible", "Unbounded") or lp.outcome == "Time limit reached" and np.isfinite(lp.gap):
             break
         lp.live = None
@@ -312,17 +331,37 @@ def tell_conflict(lp: BlockProblem) -> str:
 
 
 def _read(model: Model, order: list[str]) -> Plan:
-    lp, posed = model.lp, model.posed
-    short = np.maximum(model.short.value, 0.0)
+    lp, posed = model.lp, model.asked
+    decided = {name: np.maximum(lp.columns[name].value, 0.0) for name in DECIDED if name in lp.columns}
+    short, told = _read_short(model, decided)
     surge = np.zeros(posed.surge.shape)
-    surge[:, model.movable] = np.maximum(model.surge.value, 0.0)
+    surge[:, model.movable] = decided["surge"]
     duals = {name: rows.dual for name, rows in lp.rows.items()} | {row.name: row.pi for row in lp.list_rows_by_hand()}
-    amounts = {part: model.measure(part) for part in model.prices}
+    amounts = {part: model.measure(part) for part in model.prices} | told
     parts = pd.DataFrame({"amount": amounts, "price": model.prices})
     return Plan(model=model, status=lp.outcome, objective=lp.minimum, gap=lp.gap,
                 parts=parts.assign(cost=parts["amount"] * parts["price"]), shipments=_read_shipments(model), surge_units=surge,
                 short=np.where(short < NOISE, 0.0, short), duals=duals,
-                stock=_tabulate_stock(model), posed=posed, minimise=order)
+                stock=_tabulate_stock(model), posed=posed, minimise=order, decided=decided)
+
+
+def _read_short(model: Model, decided: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, float]]:
+    """Units short by scenario, and the parts that follow from them where the program's columns do not tell them."""
+    posed, risk = model.asked, model.risk
+    if isinstance(model, CutModel) or risk.measure in ("cvar", "robust") and not list_uncovered(posed):
+        # A program that counts the worst leaves open what else is short; one with tangents has no columns by scenario.
+        recourse = Recourse(posed)
+        unmet = recourse.find_unmet(weigh_load(posed, decided))
+        short, costs = recourse.count_short(unmet), recourse.weigh(unmet)
+    elif risk.measure == "cvar":
+        short = np.maximum(model.short.value, 0.0)
+        costs = sum((columns.value * each).reshape(len(posed.weights), -1).sum(axis=1) for columns, each in list_scarcity(model))
+    else:
+        return np.maximum(model.short.value, 0.0), {}
+    told = {"shortage": float(posed.weights @ costs)}
+    if risk.measure == "cvar":
+        told["tail_shortage"] = measure_tail(costs, posed.weights, risk.level)[0]
+    return short, told
 
 
 def _read_shipments(model: Model) -> list[Shipment]:

@@ -321,13 +321,16 @@ class Problem:
         Row: the period looked at; column: the period of arrival. Without stays: the rules' survival, and no other level.
         """
         days = (self.dates - self.dates[0]).days.to_numpy()
-        since = days[:, None] - days
+        return self.follow(entered, occupied, days[:, None] - days)
+
+    def follow(self, entered: str, occupied: str, since: np.ndarray) -> np.ndarray:
+        """Beds of one resource that a patient takes up so many days after entering another (0 for negative days); see `survive`."""
         stay = self.courses
         known = stay[(stay["resource"] == entered) & (stay["occupies"] == occupied)]
         if known.empty:
             stated = (stay["resource"] == entered).any()
             return self.rules.survive(since) if entered == occupied and not stated else np.zeros(since.shape)
-        course = known.set_index("day")["survival"].reindex(range(since.max() + 1), fill_value=0.0).to_numpy()
+        course = known.set_index("day")["survival"].reindex(range(max(since.max(), 0) + 1), fill_value=0.0).to_numpy()
         return np.where(since < 0, 0.0, course[np.maximum(since, 0)])
 
     @cached_property

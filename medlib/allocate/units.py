@@ -223,7 +223,7 @@ def _add_shifts(model: Model) -> None:
 def fill_units(model: Model) -> None:
     """Set what is in place and what is needed."""
     posed, lp = model.posed, model.lp
-    capacity, missing = posed.capacity[:, model.units], posed.missing[:, model.units]
+    capacity, missing = posed.capacity[:, model.units], model.asked.missing[:, model.units]
     lp.rows["present"].update(low=np.diff(capacity, axis=2, prepend=0.0), high=np.diff(capacity, axis=2, prepend=0.0))
     model.present.update(low=np.maximum(posed.at.keep_share[:, None, None] * capacity, missing))
     if "in_the_morning" in lp.rows:

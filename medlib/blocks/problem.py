@@ -133,9 +133,14 @@ class BlockProblem(pulp.LpProblem):
                 continue
             # The default strategy gives up on anything but a row that conflicts with itself.
             piece.highs.setOptionValue("iis_strategy", IRREDUCIBLE)
+            # With the interior point method HiGHS 1.15.1 frees memory twice here, which ends the process.
+            piece.highs.setOptionValue("solver", "simplex")
             _, conflict = piece.highs.getIis()
-            names += [self._name_number(self.rows, self.hand.rows, number, piece.rows) for number in conflict.row_index_]
-            names += [self._name_number(self.columns, self.hand.own, number, piece.columns) for number in conflict.col_index_]
+            # A solver may have added rows and columns of its own (tangents): they follow all that have names.
+            rows, columns = self.row_count + len(self.hand.rows), self.column_count + len(self.hand.own)
+            names += [self._name_number(self.rows, self.hand.rows, number, piece.rows) for number in conflict.row_index_ if number < rows]
+            names += [self._name_number(self.columns, self.hand.own, number, piece.columns) for number in conflict.col_index_
+                      if number < columns]
         return names
 
     @staticmethod

@@ -40,7 +40,7 @@ def survive(days: np.ndarray) -> np.ndarray:
     return np.exp(-((np.asarray(days) / SCALE) ** SHAPE))
 
 
-def estimate_arrivals(census: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def estimate_arrivals(census: pd.DataFrame, window: pd.DatetimeIndex = WINDOW) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Estimate who arrived and who was there before, from the census.
 
     Those there on the day before the window leave as in a census in equilibrium; admissions are the bounded, smoothed least
@@ -49,7 +49,9 @@ def estimate_arrivals(census: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     Parameters
     ----------
     census : pandas.DataFrame
-        Patients, a row a date and a column a site.
+        Patients, a row a date and a column a site; the window and the day before it are looked at.
+    window : pandas.DatetimeIndex
+        Days in a row; left out: the published ones.
 
     Returns
     -------
@@ -58,18 +60,18 @@ def estimate_arrivals(census: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     """
     from scipy.optimize import lsq_linear
 
-    days = np.arange(len(WINDOW))
+    days = np.arange(len(window))
     # Stays are followed to the window's end, as in the public answers; 0.001 % last longer.
     stay = survive(np.arange(len(days) + 1))
     left = np.cumsum(stay[::-1])[::-1] / stay.sum()
-    remaining = pd.DataFrame(np.outer(left[days + 1], census.loc[WINDOW[0] - pd.Timedelta(days=1)]), WINDOW, census.columns)
+    remaining = pd.DataFrame(np.outer(left[days + 1], census.loc[window[0] - pd.Timedelta(days=1)]), window, census.columns)
     present = np.where(days[:, None] >= days, survive(np.abs(days[:, None] - days)), 0.0)
     system = np.vstack([present, SMOOTHING * np.diff(np.eye(len(days)), 2, axis=0)])
     arrivals = {}
-    for site, patients in census.loc[WINDOW].items():
+    for site, patients in census.loc[window].items():
         wanted = np.concatenate([patients - remaining[site], np.zeros(len(days) - 2)])
         arrivals[site] = lsq_linear(system, wanted, (0.0, MOST * max(patients.max(), 1.0)), tol=1e-12).x
-    return pd.DataFrame(arrivals, WINDOW), remaining
+    return pd.DataFrame(arrivals, window), remaining
 
 
 def load_tx_icu(entry: Dataset, seed: int) -> dict[str, pd.DataFrame]:

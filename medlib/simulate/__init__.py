@@ -4,9 +4,12 @@ Every policy begins a period by looking at that period's demand and capacity, th
 period is settled. Nobody but perfect foresight sees later periods. All rungs share this clock and the same accounts.
 """
 
-from medlib.simulate.ladder import RUNGS, bound_shortage, climb, tabulate_daily, tabulate_ladder
-from medlib.simulate.policies import DRUG_RESERVE, do_nothing, follow, react, replan
+from medlib.simulate.ladder import (RUNGS, SHORT_LADDER, bound_shortage, climb, judge_ladder, make_policy, tabulate_daily,
+                                    tabulate_ladder)
+from medlib.simulate.policies import CUSHION, DRUG_RESERVE, count_binding, do_nothing, follow, keep_cushion, react, replan
+from medlib.simulate.view import View
 from medlib.simulate.world import Orders, Policy, Record, State, count_stock, lead_periods, roll
 
-__all__ = ["DRUG_RESERVE", "Orders", "Policy", "RUNGS", "Record", "State", "bound_shortage", "climb", "count_stock",
-           "do_nothing", "follow", "lead_periods", "react", "replan", "roll", "tabulate_daily", "tabulate_ladder"]
+__all__ = ["CUSHION", "DRUG_RESERVE", "Orders", "Policy", "RUNGS", "Record", "SHORT_LADDER", "State", "View", "bound_shortage", "climb",
+           "count_binding", "count_stock", "do_nothing", "follow", "judge_ladder", "keep_cushion", "lead_periods", "make_policy", "react",
+           "replan", "roll", "tabulate_daily", "tabulate_ladder"]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from medlib.allocate import Problem, solve_lexicographic
-from medlib.simulate.policies import do_nothing, follow, react, replan
-from medlib.simulate.world import Record, roll
-from medlib.supply import PLAN_LEVELS
+from medlib.errors import MedlibError
+from medlib.simulate.policies import (count_binding, do_nothing, follow, guard_sites, guard_tail, imitate, keep_cushion, react, replan,
+                                      share_fairly)
+from medlib.simulate.view import View
+from medlib.simulate.world import Policy, Record, roll
+from medlib.validate import resample_blocks
 
 
 #: Policies in the order of the ladder, and their names for people.
-RUNGS = {"do_nothing": "Do nothing", "reactive": "Reactive same-day rule", "point_forecast": "Plan with point forecast",
-         "full_forecast": "Plan with full forecast", "perfect_foresight": "Perfect foresight"}
+RUNGS = {"none": "Do nothing", "reactive": "Reactive same-day rule", "point": "Plan with point forecast",
+         "point_cushion": "Point forecast, 5 % cushion", "stochastic": "Plan with full forecast", "cvar": "Full forecast, worst tenth",
+         "robust": "Robust: some sites high at once", "fair": "Worst-served site first", "learned": "Learned by a network",
+         "perfect": "Perfect foresight"}
+#: Rungs that a report shows.
+SHORT_LADDER = ("none", "reactive", "point", "point_cushion", "stochastic", "perfect")
 
 
 def bound_shortage(truth: Problem) -> np.ndarray:
@@ -48,39 +56,41 @@ def _pool_orders(orders: pd.DataFrame) -> pd.DataFrame:
     return pooled.assign(site="everywhere", cost=0.0)
 
 
-def climb(truth: Problem, forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, expected: pd.DataFrame | None = None,
-          correlation: float = 0.0) -> dict[str, Record]:
-    """Roll every policy of the ladder through the window.
+def climb(truth: Problem, view: View, rungs: Sequence[str] = SHORT_LADDER) -> dict[str, Record]:
+    """Roll policies of the ladder through the window.
 
     Parameters
     ----------
     truth : Problem
         What happens.
-    forecasts : pandas.DataFrame
-        Full forecasts as of every period of the window.
-    capacity : pandas.DataFrame
-        The `capacity` table.
-    horizon : int
-        Periods that the planning policies look ahead.
-    expected : pandas.DataFrame, optional
-        Capacity forecasts as of every period of the window, as from `medlib.outlook.forecast_capacity`; left out: last week's
-        pattern goes on, for certain.
-    correlation : float
-        Of demand and capacity; see `medlib.allocate.weigh_pairs`.
+    view : View
+        What planning policies see.
+    rungs : sequence of str
+        Of `RUNGS`.
 
     Returns
     -------
     dict of str to Record
         By rung, in the order of `RUNGS`.
     """
-    median = forecasts[forecasts["quantile"] == 0.5]
-    point = full = None
-    if expected is not None:
-        point, full = expected[expected["quantile"] == 0.5], expected[expected["quantile"].isin(PLAN_LEVELS)]
-    policies = {"do_nothing": do_nothing, "reactive": react, "point_forecast": replan(median, capacity, horizon, point),
-                "full_forecast": replan(forecasts, capacity, horizon, full, correlation),
-                "perfect_foresight": follow(solve_lexicographic(truth))}
-    return {rung: roll(truth, policies[rung], beyond=horizon) for rung in RUNGS}
+    if unknown := set(rungs) - set(RUNGS):
+        raise MedlibError(f"The ladder has no rung {sorted(unknown)[0]!r}; it has {', '.join(RUNGS)}.")
+    return {rung: roll(truth, make_policy(rung, truth, view), beyond=view.horizon) for rung in RUNGS if rung in rungs}
+
+
+def make_policy(rung: str, truth: Problem, view: View) -> Policy:
+    """Make the policy of a rung.
+
+    Scenarios differ as far ahead as `count_binding` says and are drawn jointly; without a history to draw from, they are the levels
+    of the forecast.
+    """
+    seen = {"way": "levels" if view.history is None else "scenarios", "hedged": count_binding(truth)}
+    makers = {"none": lambda: do_nothing, "reactive": lambda: react, "perfect": lambda: follow(solve_lexicographic(truth)),
+              "point": lambda: replan(view, "point"), "point_cushion": lambda: replan(view, "point", keep_cushion),
+              "stochastic": lambda: replan(view, **seen), "cvar": lambda: replan(view, decide=guard_tail, **seen),
+              "robust": lambda: replan(view, decide=guard_sites, **seen), "fair": lambda: replan(view, "point", share_fairly),
+              "learned": lambda: imitate(view)}
+    return makers[rung]()
 
 
 def tabulate_ladder(records: dict[str, Record], truth: Problem) -> pd.DataFrame:
@@ -103,9 +113,7 @@ def tabulate_ladder(records: dict[str, Record], truth: Problem) -> pd.DataFrame:
     for rung, record in records.items():
         by_resource = record.short.sum(axis=(0, 2))
         surge = record.surge.sum(axis=(0, 2))
-        links = truth.links.set_index(["origin", "destination"])["cost"]
-        moves = record.moves.join(links, on=["origin", "destination"])
-        moves["cost"] = moves["amount"] * (rules.move_cost + moves["cost"] + rules.cost_per_km * moves["distance_km"])
+        moves = price_moves(record, truth)
         moves["distance_km"] *= moves["amount"]
         sums = moves.groupby("resource")[["amount", "distance_km", "cost"]].sum().reindex(truth.names, fill_value=0.0)
         cost = sums["cost"].to_numpy() + surge * rules.surge_cost
@@ -117,10 +125,73 @@ def tabulate_ladder(records: dict[str, Record], truth: Problem) -> pd.DataFrame:
     columns = ["rung", "resource", "shortage", "transfers", "distance_km", "surge", "cost", "bound"]
     ladder = pd.DataFrame(rows, columns=columns).round(4)
     shortage = ladder.pivot(index="resource", columns="rung", values="shortage")
-    gap = shortage["reactive"] - shortage["perfect_foresight"]
+    gap = shortage["reactive"] - shortage["perfect"]
     closed = shortage.rsub(shortage["reactive"], axis=0).div(gap.where(gap > 1e-9), axis=0)
     ladder.insert(7, "gap_closed", [closed.loc[row.resource, row.rung] for row in ladder.itertuples()])
     return ladder.round(4)
+
+
+def judge_ladder(records: dict[str, Record], truth: Problem, against: str = "point", level: float = 0.9, block: int | None = None,
+                 draws: int = 2000, seed: int = 1) -> pd.DataFrame:
+    """Sum the records up with intervals: how far the sums depend on which periods the window happened to hold.
+
+    Periods are drawn in blocks, the same for every rung, so that what is hard for all cancels out in `gap_closed` and `saved`.
+
+    Parameters
+    ----------
+    records : dict of str to Record
+        By rung.
+    truth : Problem
+    against : str
+        Rung whose shortage `saved` is counted from.
+    level : float
+        Probability that the interval is to hold the truth with.
+    block, draws, seed
+        As for `medlib.validate.resample_blocks`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        rung, measure, value, low, high. Measures: shortage (weighted unit-days), transfers, cost (points of moves and surge),
+        worst_site (weighted unit-days short of the site worst off), gap_closed (share of the gap between the reactive rule and perfect
+        foresight), saved (shortage less than `against`). No gap_closed without those two rungs, no saved without `against`.
+    """
+    periods = resample_blocks(len(truth.dates), block, draws, seed)
+    every = np.arange(len(truth.dates))[None]
+    samples = {rung: {name: np.concatenate([sums[chosen].sum(axis=1) for chosen in (every, periods)]) for name, sums in
+                      _account(record, truth).items()} for rung, record in records.items()}
+    rows = []
+    for rung, sums in samples.items():
+        measures = {"shortage": sums["shortage"].sum(axis=1), "transfers": sums["transfers"], "cost": sums["cost"],
+                    "worst_site": sums["shortage"].max(axis=1)}
+        if {"reactive", "perfect"} <= set(samples):
+            reactive, perfect = (samples[name]["shortage"].sum(axis=1) for name in ("reactive", "perfect"))
+            gap = reactive - perfect
+            measures["gap_closed"] = np.divide(reactive - measures["shortage"], gap, out=np.full(len(gap), np.nan), where=gap > 1e-9)
+        if against in samples:
+            measures["saved"] = samples[against]["shortage"].sum(axis=1) - measures["shortage"]
+        for name, drawn in measures.items():
+            known = drawn[1:][np.isfinite(drawn[1:])]
+            ends = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) if len(known) else (np.nan, np.nan)
+            rows.append((rung, name, drawn[0], *ends))
+    return pd.DataFrame(rows, columns=["rung", "measure", "value", "low", "high"]).round(4)
+
+
+def _account(record: Record, truth: Problem) -> dict[str, np.ndarray]:
+    """Each period's shortage by site, shape (T, I), transfers and cost, shape (T,)."""
+    moves = price_moves(record, truth)
+    counted = moves[moves["resource"].map(truth.kinds) != "drug"]
+    by_date = {name: rows.groupby("date")[column].sum().reindex(truth.dates, fill_value=0.0).to_numpy()
+               for name, rows, column in (("transfers", counted, "amount"), ("cost", moves, "cost"))}
+    return {"shortage": np.einsum("irt,r->ti", record.short, truth.at.weight), "transfers": by_date["transfers"],
+            "cost": by_date["cost"] + truth.rules.surge_cost * record.surge.sum(axis=(0, 1))}
+
+
+def price_moves(record: Record, truth: Problem) -> pd.DataFrame:
+    """The moves with what each costs."""
+    links, rules = truth.links.set_index(["origin", "destination"])["cost"], truth.rules
+    moves = record.moves.astype({"amount": float, "distance_km": float}).join(links, on=["origin", "destination"])
+    return moves.assign(cost=moves["amount"] * (rules.move_cost + moves["cost"] + rules.cost_per_km * moves["distance_km"]))
 
 
 def tabulate_daily(records: dict[str, Record], truth: Problem) -> pd.DataFrame:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
-from medlib.allocate import Plan, Problem, Shipment, pose_problem, solve, sort_by_need
-from medlib.simulate.world import Orders, Policy, State, lead_periods, list_stock
-from medlib.supply import is_known, project_capacity, spread_capacity
+from medlib.allocate import Plan, Problem, Risk, Shipment, bound_demand, solve, solve_fair, sort_by_need
+from medlib.simulate.view import View
+from medlib.simulate.world import Orders, Policy, State, count_step, lead_periods, list_movable
 
 
 #: The reactive rule keeps so many periods of its own need of a drug before it gives away the rest.
 DRUG_RESERVE = 7
+#: Share of the beds that the plain cushion plans with.
+CUSHION = 0.95
+
+
+class Decision(NamedTuple):
+    """Of a plan, what a policy carries out.
+
+    Parameters
+    ----------
+    shipments : list of Shipment
+    surge_units : numpy.ndarray
+        Shape (I, R, T).
+    """
+
+    shipments: list[Shipment]
+    surge_units: np.ndarray
 
 
 def do_nothing(period: int, state: State) -> Orders:
@@ -33,6 +52,8 @@ def react(period: int, state: State) -> Orders:
         for name, share in truth.requires.get(truth.names[resource], {}).items():
             needed[:, truth.names.index(name)] += share * np.minimum(needed[:, resource], usable[:, resource])
     over, spare = np.maximum(needed - usable, 0.0), np.maximum(usable - needed, 0.0)
+    beds = state.positions("bed")
+    over[:, beds] = np.minimum(over[:, beds], list_movable(period, state)[:, beds])
     for drug in state.positions("drug"):
         spare[:, drug] = np.maximum(usable[:, drug] - DRUG_RESERVE * needed[:, drug], 0.0)
     for unit in state.positions("staff", "equipment"):
@@ -75,23 +96,17 @@ def follow(plan: Plan) -> Policy:
     return policy
 
 
-def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, expected: pd.DataFrame | None = None,
-           correlation: float = 0.0) -> Policy:
+def replan(view: View, way: str = "levels", decide: Callable[[Problem], Plan | Decision] = solve, hedged: int | None = None) -> Policy:
     """Make a policy that plans anew each period and carries out the first period of the plan.
 
     Parameters
     ----------
-    forecasts : pandas.DataFrame
-        Forecasts as of every period of the window; several quantiles make a plan with the full forecast.
-    capacity : pandas.DataFrame
-        The `capacity` table; only rows up to the period at hand are looked at.
-    horizon : int
-        Periods planned, today's included.
-    expected : pandas.DataFrame, optional
-        Capacity forecasts as of every period, as from `medlib.outlook.forecast_capacity`; several quantiles make scenarios. Left
-        out: last week's pattern goes on, for certain.
-    correlation : float
-        Of demand and capacity; see `medlib.allocate.weigh_pairs`.
+    view : View
+        What it sees.
+    way, hedged
+        How forecasts enter the problem; see `View.pose`.
+    decide : callable
+        Answers a problem with a plan; of the plan only `shipments` and `surge_units` are looked at.
 
     Returns
     -------
@@ -99,8 +114,8 @@ def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, expect
         A `Policy`.
     """
     def policy(period: int, state: State) -> Orders:
-        problem = _look_ahead(forecasts, capacity, horizon, period, state, expected, correlation)
-        plan = solve(problem)
+        problem = view.pose(period, state, way, hedged)
+        plan = decide(problem)
         planned = plan.surge_units
         for (site, resource), wait in np.ndenumerate(lead_periods(state.truth)):
             if 0 < wait < len(problem.dates):
@@ -110,39 +125,82 @@ def replan(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, expect
     return policy
 
 
-def _look_ahead(forecasts: pd.DataFrame, capacity: pd.DataFrame, horizon: int, period: int, state: State,
-                expected: pd.DataFrame | None = None, correlation: float = 0.0) -> Problem:
-    """Pose today's problem: today as it is, later periods as forecast, both as changed by earlier decisions."""
-    truth, today = state.truth, state.truth.dates[period]
-    ahead = forecasts[forecasts["as_of"] == today]
-    later = pd.DatetimeIndex(np.sort(ahead["date"].unique()))[:horizon - 1]
-    there = spread_capacity(capacity[is_known(capacity, today)], truth.dates[[period]])
-    if expected is not None:
-        coming = expected[(expected["as_of"] == today) & expected["date"].isin(later)]
-        there = there.merge(pd.DataFrame({"quantile": expected["quantile"].unique()}), how="cross")
-    elif len(later):
-        coming = project_capacity(capacity, today, later)
-    else:
-        coming = there.iloc[:0]
-    seen = pd.concat([ahead[ahead["date"].isin(later)]] + [
-        _today(truth, period).assign(quantile=level) for level in ahead["quantile"].unique()])
-    problem = pose_problem(pd.DataFrame({"site": truth.sites}), truth.resources, truth.links, seen, pd.concat([there, coming]),
-                           truth.rules, stock=list_stock(state, period), correlation=correlation)
-    span = slice(period, period + len(problem.dates))
-    drugs = state.positions("drug")
-    units = state.units[:, :, span]
-    supply, change = np.maximum(problem.capacity + units, 0.0), problem.capacity_change
-    if change is not None:
-        change = np.maximum(problem.scenario_capacity + units, 0.0) - supply
-    supply[:, drugs, 0] = 0.0  # today's delivery is in the stock already
-    wait, ahead_by = lead_periods(truth)[:, :, None], np.arange(len(problem.dates))
-    surge = np.where(ahead_by < wait, np.minimum(state.requested[:, :, span], problem.surge.max(axis=2, keepdims=True)),
-                     problem.surge)
-    return replace(problem, demand=np.maximum(problem.demand + state.patients[:, :, span], 0.0), capacity=supply,
-                   capacity_change=change, surge=surge)
+def count_binding(truth: Problem) -> int | None:
+    """Periods ahead in which today's decisions bind, as what tomorrow decides comes too late for them; None: all.
+
+    Where moves are limited by day or by site, a wave can only be answered bit by bit, so that all that may come has to be looked at today.
+    Else it is the longest of the times that units are on the way and that surge takes to open, in periods; at least the next one.
+    """
+    rules = truth.rules
+    if np.isfinite([rules.transfers_per_day, rules.transfers_per_site_day, rules.transport_km_per_day]).any():
+        return None
+    surge = lead_periods(truth)[truth.surge.max(axis=2) > 0]
+    units = np.ceil(truth.at.lead_days / count_step(truth)) if len(truth.at.units) else np.zeros(0)
+    return int(max(1, surge.max(initial=0), units.max(initial=0)))
 
 
-def _today(truth: Problem, period: int) -> pd.DataFrame:
-    index = pd.MultiIndex.from_product([truth.sites, truth.names], names=["site", "resource"])
-    return pd.DataFrame({"demand": truth.demand[0, :, :, period].reshape(-1)}, index=index).reset_index().assign(
-        date=truth.dates[period])
+def keep_cushion(posed: Problem, share: float = CUSHION) -> Plan:
+    """Plan with a share of the beds that may be planned, as if there were no more."""
+    return solve(replace(posed, rules=replace(posed.rules, planning_occupancy=share * posed.rules.planning_occupancy)))
+
+
+def guard_tail(posed: Problem) -> Plan:
+    """Plan for the mean and the worst tenth of the scenarios alike."""
+    return solve(posed, risk=Risk("cvar"))
+
+
+def guard_sites(posed: Problem, high: float = 0.9) -> Plan | Decision:
+    """Plan for so many sites at once in high demand as leave little chance of more, whichever they are; drugs by the mean.
+
+    The number is that of Bertsimas and Sim (2004): 1 + z sqrt(sites), with the normal quantile z of `high`.
+    """
+    risk = Risk("robust", budget=min(1 + ndtri(high) * np.sqrt(len(posed.sites)), len(posed.sites)))
+    drugs = posed.resources["kind"] == "drug"
+    if not drugs.any():
+        return solve(bound_demand(posed, high), risk=risk)
+    parts = [solve(bound_demand(keep_resources(posed, ~drugs), high), risk=risk), solve(keep_resources(posed, drugs))]
+    surge, shipments = np.zeros(posed.surge.shape), []
+    for plan, places in zip(parts, (np.flatnonzero(~drugs), np.flatnonzero(drugs))):
+        surge[:, places] = plan.surge_units
+        shipments += [order._replace(resource=int(places[order.resource])) for order in plan.shipments]
+    return Decision(shipments, surge)
+
+
+def keep_resources(posed: Problem, kept: pd.Series) -> Problem:
+    """The problem of some of the resources, which must not require others."""
+    chosen, names = kept.to_numpy(), set(posed.resources.loc[kept, "resource"])
+    tables = {name: getattr(posed, name) for name in ("stock", "levels", "orders", "shifts", "tiers")}
+    return replace(posed, resources=posed.resources[kept].reset_index(drop=True), demand=posed.demand[:, :, chosen],
+                   **{name: getattr(posed, name)[:, chosen] for name in ("capacity", "surge", "surge_lead_days")},
+                   arrivals=None if posed.arrivals is None else posed.arrivals[:, chosen],
+                   capacity_change=None if posed.capacity_change is None else posed.capacity_change[:, :, chosen],
+                   **{name: table[table["resource"].isin(names)] for name, table in tables.items()})
+
+
+def share_fairly(posed: Problem) -> Plan:
+    """Plan so that the worst-served site is served as well as can be, then the next."""
+    return solve_fair(posed, "max_min")
+
+
+def imitate(view: View) -> Policy:
+    """Make a policy whose moves of patients a network decides that learned from optimal plans; the rest follows the reactive rule.
+
+    It learns once, in the first period it is asked in, from seasons made up around what is known then.
+    """
+    from medlib.learned.teach import learn_policy  # torch takes seconds to import
+    learned = []
+
+    def decide(posed: Problem) -> Decision:
+        if not learned:
+            learned.append(learn_policy(posed, seed=view.seed))
+        return learned[0].decide(posed)
+
+    plan = replan(view, "levels", decide)
+
+    def policy(period: int, state: State) -> Orders:
+        beds, planned, rest = state.positions("bed"), plan(period, state), react(period, state)
+        rest.surge[:, beds] = planned.surge[:, beds]
+        return Orders([order for order in planned.moves if order.resource in beds] +
+                      [order for order in rest.moves if order.resource not in beds], rest.surge)
+
+    return policy

@@ -30,6 +30,7 @@ class State:
     patients: np.ndarray = field(init=False)
     units: np.ndarray = field(init=False)
     requested: np.ndarray = field(init=False)
+    known: np.ndarray = field(init=False)
     stock: dict[tuple[int, int], list[list]] = field(init=False)
     due: list[tuple[int, int, int, object, float]] = field(init=False, default_factory=list)
 
@@ -38,6 +39,8 @@ class State:
         shape = (sites, resources, periods + self.beyond)
         #: Patients here because of moves, units here because of moves, surge units asked for.
         self.patients, self.units, self.requested = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        #: Where arrivals are known: who of those of before, and of those who have arrived, will still be there.
+        self.known = _keep_before(self.truth, self.beyond)
         self.stock = {(site, drug): [] for site in range(sites) for drug in self.positions("drug")}
         for row in self.truth.stock.assign(expires=pd.to_datetime(self.truth.stock["expires"])).itertuples():
             key = self.truth.sites.index(row.site), self.truth.names.index(row.resource)
@@ -62,9 +65,19 @@ class State:
             usable[site, drug] = sum(amount for _, amount in batches)
         return usable
 
+    def count_days(self, period: int) -> np.ndarray:
+        """Shape (periods and those beyond,): days since a period, negative before it."""
+        dates, count = self.truth.dates, self.patients.shape[2]
+        grid = dates[:1].append(extend(dates[0], infer_period(dates), count - 1)) if len(dates) > 1 else dates
+        return (grid - dates[period]).days.to_numpy()
+
     def receive(self, period: int) -> None:
-        """Throw away expired drugs; take in deliveries and what other sites sent."""
+        """Admit patients; throw away expired drugs; take in deliveries and what other sites sent."""
         truth, date = self.truth, self.truth.dates[period]
+        for entered in np.flatnonzero(list_limited(truth)):
+            for occupied in truth.at.beds:
+                stay = truth.follow(truth.names[entered], truth.names[occupied], self.count_days(period))
+                self.known[:, occupied] += truth.arrivals[:, entered, period, None] * stay
         for (site, drug), batches in self.stock.items():
             life = truth.resources.get("shelf_life_days", pd.Series(np.nan, truth.resources.index)).iloc[drug]
             expires = pd.NaT if np.isnan(life) else date + pd.Timedelta(days=life)
@@ -162,14 +175,42 @@ def roll(truth: Problem, policy: Policy, beyond: int = 0) -> Record:
     return Record(short=short, moves=pd.DataFrame(moved, columns=columns), surge=used)
 
 
+def list_limited(truth: Problem) -> np.ndarray:
+    """Shape (R,): beds whose patients may be sent on the day they arrive only."""
+    return np.zeros(len(truth.names), bool) if truth.arrivals is None else np.isfinite(truth.arrivals).any(axis=(0, 2))
+
+
+def _keep_before(truth: Problem, beyond: int) -> np.ndarray:
+    """Shape (I, R, periods and those beyond): patients of before who are still there, 0 where arrivals are not known."""
+    sites, resources, periods = truth.capacity.shape
+    kept, limited = np.zeros((sites, resources, periods + beyond)), list_limited(truth)
+    if not limited.any():
+        return kept
+    arrived = np.zeros(truth.capacity.shape)
+    for entered in np.flatnonzero(limited):
+        for occupied in truth.at.beds:
+            arrived[:, occupied] += truth.arrivals[:, entered] @ truth.at.survival[entered, occupied].T
+    kept[..., :periods] = np.where(limited[:, None], np.maximum(truth.demand[0] - arrived, 0.0), 0.0)
+    if periods > 1 and beyond:
+        # After the window they go on leaving as in its last period.
+        last, before = kept[..., periods - 1, None], kept[..., periods - 2, None]
+        stays = np.divide(last, before, out=np.zeros_like(last), where=before > 0).clip(max=1.0)
+        kept[..., periods:] = last * stays ** np.arange(1, beyond + 1)
+    return kept
+
+
+def list_movable(period: int, state: State) -> np.ndarray:
+    """Shape (I, R): patients or units that may leave a site today."""
+    truth = state.truth
+    bed = np.isin(np.arange(len(truth.names)), state.positions("bed"))
+    there = np.where(bed, state.needed(period), state.usable(period, np.zeros(truth.capacity.shape[:2])))
+    return there if truth.arrivals is None else np.minimum(there, truth.arrivals[:, :, period])
+
+
 def _carry_out(moves: list[Shipment], period: int, state: State) -> list[tuple]:
     """Move what is really there; orders for more are cut in proportion."""
     truth, links = state.truth, state.truth.links
-    days = (extend(truth.dates[0], infer_period(truth.dates), state.patients.shape[2] - 1) if len(truth.dates) > 1
-            else truth.dates[:0])
-    days = ((truth.dates[:1].append(days) - truth.dates[period]).days).to_numpy()
-    there = np.where(np.isin(np.arange(len(truth.names)), state.positions("bed")), state.needed(period),
-                     state.usable(period, np.zeros(truth.capacity.shape[:2])))
+    days, there = state.count_days(period), list_movable(period, state)
     wanted = np.zeros_like(there)
     ends = [(truth.sites.index(a), truth.sites.index(b)) for a, b in zip(links["origin"], links["destination"])]
     for order in moves:
@@ -181,9 +222,12 @@ def _carry_out(moves: list[Shipment], period: int, state: State) -> list[tuple]:
         amount = order.amount * possible[origin, resource]
         arrival = int(np.searchsorted(days, links["lead_days"].iloc[link]))
         if truth.resources["kind"].iloc[resource] == "bed":
-            stay = truth.rules.survive(days)
-            state.patients[origin, resource] -= amount * stay
-            state.patients[destination, resource] += amount * stay
+            for occupied in truth.at.beds:
+                stay = truth.follow(truth.names[resource], truth.names[occupied], days)
+                state.patients[origin, occupied] -= amount * stay
+                state.patients[destination, occupied] += amount * stay
+            # On the day of a handover a bed is needed at both ends.
+            state.patients[origin, resource, period] += amount * truth.rules.handover_days
         elif truth.resources["kind"].iloc[resource] == "drug":
             # What would expire on the way stays.
             there_on = truth.dates[period] + pd.Timedelta(days=int(days[min(arrival, len(days) - 1)]))
@@ -219,8 +263,12 @@ def _settle(period: int, state: State, surge: np.ndarray) -> np.ndarray:
 
 def lead_periods(truth: Problem) -> np.ndarray:
     """Shape (I, R): periods from asking for surge until it can be used."""
-    step = (truth.dates[1] - truth.dates[0]).days if len(truth.dates) > 1 else 1
-    return np.ceil(truth.surge_lead_days / step).astype(int)
+    return np.ceil(truth.surge_lead_days / count_step(truth)).astype(int)
+
+
+def count_step(truth: Problem) -> int:
+    """Days of a period."""
+    return (truth.dates[1] - truth.dates[0]).days if len(truth.dates) > 1 else 1
 
 
 def list_stock(state: State, period: int) -> pd.DataFrame:
