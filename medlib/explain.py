@@ -9,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 from medlib.allocate import Problem, solve
+from medlib.simulate import RUNGS
+
+#: The rung of the ladder whose policy makes the report's plan.
+OWN_RUNG = "stochastic"
 
 
 def format_date(date: pd.Timestamp) -> str:
@@ -202,14 +206,17 @@ def _tell_effect(expected: pd.DataFrame) -> str:
 
 def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Timestamp) -> str:
     rows = ladder[ladder["resource"] == "all"].set_index("rung")
-    short, share = rows["shortage"], rows.loc["stochastic", "gap_closed"]
+    short = rows["shortage"]
+    best = short.drop("perfect").idxmin()
+    share = rows.loc[best, "gap_closed"]
     verdict = (f"which closes {100 * share:.0f} % of the gap between the two" if pd.notna(share)
                else "and between the two there was no gap to close")
     first, last = outcome["date"].min(), outcome["date"].max()
     when = f"from {format_date(first)} to {format_date(last)}"
     if first <= as_of:
         when += " (what comes after the as-of date is not known yet)"
-    return (f"Rolled through what really happened {when} and revised every period, planning with the full forecast left "
-            f"{format_amount(short['stochastic'])} unit-days short, against {format_amount(short['reactive'])} with the "
-            f"reactive same-day rule and {format_amount(short['perfect'])} with perfect foresight, {verdict}; no "
-            f"reallocation could have gone below {format_amount(rows['bound'].iloc[0])}.")
+    own = "" if best == OWN_RUNG or OWN_RUNG not in short else f"the way this plan was made left {format_amount(short[OWN_RUNG])}, "
+    return (f"Rolled through what really happened {when} and revised every period, the policy '{RUNGS[best]}' did best and left "
+            f"{format_amount(short[best])} unit-days short; {own}the reactive same-day rule {format_amount(short['reactive'])} and perfect "
+            f"foresight {format_amount(short['perfect'])}, {verdict}; no reallocation could have gone below "
+            f"{format_amount(rows['bound'].iloc[0])}.")

@@ -328,6 +328,11 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         _number("gap_closed", "share of the gap between reactive rule and perfect foresight closed", low=None,
                 nullable=True),
         _number("bound", "unit-days short that no reallocation can avoid")), ("rung", "resource")),
+    Table("ladder_judged", "The ladder's sums with intervals: periods drawn again in blocks, the same for every policy.", "41_backtest", (
+        Column("rung", "text", "policy"), Column("measure", "text", "shortage, transfers, cost, worst_site, gap_closed, or saved: shortage less than "
+                                                 "the plan with the point forecast"),
+        _number("value", "in the window", low=None, nullable=True), _number("low", "5 % quantile", low=None, nullable=True),
+        _number("high", "95 % quantile", low=None, nullable=True)), ("rung", "measure")),
     Table("ladder_daily", "Shortage of every policy by day and site.", "41_backtest", (
         Column("rung", "text", "policy"), DATE, SITE, RESOURCE, _number("shortage", "units short")),
         ("rung", "date", "site", "resource")),

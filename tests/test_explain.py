@@ -156,7 +156,7 @@ def test_the_fifth_sentence_tells_what_hindsight_says(frames):
 def test_a_worse_plan_is_not_made_better(frames):
     worse = frames["ladder"].assign(shortage=lambda rows: rows["shortage"].mask(rows["rung"] == "stochastic", 120.0),
                                     gap_closed=lambda rows: rows["gap_closed"].mask(rows["rung"] == "stochastic", -0.5))
-    tell(summarise(frames, ladder=worse)[4], "120", "-50 %")
+    tell(summarise(frames, ladder=worse)[4], "the way this plan was made left 120", "90", "25 %")
 
 
 def test_a_window_in_the_past_says_so(frames):

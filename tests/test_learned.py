@@ -162,7 +162,8 @@ class TestLearn:
 
     def test_table(self, paid):
         table = tabulate_regret(paid)
-        assert table.loc["quantiles", ["relative", "low", "high"]].tolist() == pytest.approx([1, 1, 1]) and table["regret"].is_monotonic_increasing
+        assert table.loc["quantiles", ["relative", "low", "high"]].tolist() == pytest.approx([1, 1, 1])
+        assert table["regret"].is_monotonic_increasing
         nothing = paid["nothing"]["cost"].mean() - paid["foresight"]["cost"].mean()
         assert table.loc["nothing", "regret"] == pytest.approx(nothing) and table.loc["nothing", "low"] > 1
 
@@ -184,10 +185,12 @@ class TestLearn:
         learn, judge = parts
         for model in (PoolForecaster(1, hidden=8), PoolForest(trees=10, rows=2000), PoolForest(trees=10, rows=2000, by_units=True)):
             found = model.fit(learn).predict(judge)
-            assert found.shape == (*judge.demand.shape, len(LEVELS)) and (found >= 0).all() and (np.diff(found, axis=2) >= -1e-9).all()
+            assert found.shape == (*judge.demand.shape, len(LEVELS)) and (found >= 0).all()
+            assert (np.diff(found, axis=2) >= -1e-9).all()
 
     def test_stakes_change_the_trees(self, parts):
-        plain, staked = (PoolForest(trees=10, rows=2000, by_units=by_units).fit(parts[0]).predict(parts[1]) for by_units in (False, True))
+        forests = [PoolForest(trees=10, rows=2000, by_units=by_units) for by_units in (False, True)]
+        plain, staked = (forest.fit(parts[0]).predict(parts[1]) for forest in forests)
         assert not np.array_equal(plain, staked)
 
     def test_sites_in_another_order(self, parts):
@@ -196,7 +199,7 @@ class TestLearn:
         first = PoolForecaster(1, hidden=8).fit(learn)
         turned = np.arange(len(judge.sites))[::-1]
         rows = (np.arange(len(judge.dates))[:, None] * len(turned) + turned).ravel()
-        parts = {name: getattr(judge, name)[:, turned] for name in ("demand", "capacity", "most", "anchor", "scale")}
-        other = replace(judge, sites=judge.sites[turned], features=judge.features.iloc[rows].reset_index(drop=True), **parts)
+        moved = {name: getattr(judge, name)[:, turned] for name in ("demand", "capacity", "most", "anchor", "scale")}
+        other = replace(judge, sites=judge.sites[turned], features=judge.features.iloc[rows].reset_index(drop=True), **moved)
         mine, theirs = (share_units(one, first.predict(one)) for one in (judge, other))
         assert theirs[:, turned] == pytest.approx(mine, abs=1e-4)

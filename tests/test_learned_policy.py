@@ -36,7 +36,8 @@ def pose(demand=(30.0, 10.0, 12.0, 8.0), capacity=20.0, periods=5, scenarios=1, 
     return Problem(sites=tuple("ABCD"), resources=pd.DataFrame({"resource": names, "kind": "bed", "unit": "bed-day"}),
                    dates=pd.date_range("2024-01-01", periods=periods), demand=np.repeat(fill(demand)[None], scenarios, axis=0),
                    weights=np.full(scenarios, 1 / scenarios), capacity=fill(capacity), surge=fill(surge),
-                   surge_lead_days=np.zeros((4, resources)), links=links, rules=rules, arrivals=None if arrivals is None else fill(arrivals))
+                   surge_lead_days=np.zeros((4, resources)), links=links, rules=rules,
+                   arrivals=None if arrivals is None else fill(arrivals))
 
 
 def untrained(eager=2.0, seed=1):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_allocate import BED, DAY, DRUG, FOUND, list_resources, make, problems, vary
+from test_allocate import BED, DRUG, FOUND, list_resources, make, problems, vary
 
 from medlib.allocate import Model, Risk, average_scenarios, bound_demand, face_plan, make_model, read_plan, solve
 from medlib.allocate import plan as planning
@@ -183,7 +183,7 @@ def test_a_budget_goes_from_nominal_to_high_and_may_be_a_fraction():
     alone = [replace(posed, demand=posed.demand[[place]], weights=np.ones(1)) for place in (0, 1)]
     assert costs[0] == pytest.approx(solve(alone[0]).objective, rel=1e-6)
     assert costs[1] < costs[2] < costs[3] < costs[4] and costs[4] == pytest.approx(costs[5], rel=1e-9)
-    # At the same sites that are short all the same, fewer patients may be sent than demand is high: never less than high alone.
+    # Who is there to be sent is nominal: with every site high it is no cheaper than to know that from the start.
     assert costs[4] >= solve(alone[1]).objective - 1e-6
 
 
@@ -208,14 +208,14 @@ def test_a_model_with_a_chance_takes_no_other_figures():
 
 # --- What a plan leaves short ----------------------------------------------------------------------------------------
 
-@settings(max_examples=60, deadline=None, phases=FOUND)
+@settings(max_examples=30, deadline=None, phases=FOUND)
 @given(problems())
 def test_a_plan_faces_its_own_scenarios_with_its_own_shortage(posed):
     plan = solve(posed)
     assert face_plan(plan, posed) @ posed.weights == pytest.approx(plan.parts.loc["shortage", "amount"], rel=1e-6, abs=1e-5)
 
 
-@settings(max_examples=40, deadline=None, phases=FOUND)
+@settings(max_examples=20, deadline=None, phases=FOUND)
 @given(problems(kinds=COVERED, scenarios=(2,)), st.integers(0, 2**32 - 1))
 def test_other_scenarios_are_faced_as_a_program_with_fixed_columns_does(posed, seed):
     plan, random = solve(posed), np.random.default_rng(seed)
@@ -247,7 +247,7 @@ def test_drugs_are_faced_with_what_was_sent():
     posed = make(DRUG, {("A", "drug"): [[4.0, 4.0]], ("B", "drug"): [[0.0, 3.0]]}, {("A", "drug"): [10.0, 0.0], ("B", "drug"): [0.0, 0.0]},
                  [("A", "B")])
     plan = solve(posed)
-    worse = replace(posed, demand=posed.demand.repeat(150, axis=0) * np.linspace(1, 2, 150)[:, None, None, None], weights=np.full(150, 1 / 150))
+    worse = replace(posed, demand=posed.demand * np.linspace(1, 2, 150)[:, None, None, None], weights=np.full(150, 1 / 150))
     # Two went to B, which lacks one at least; A has eight left.
     sent = plan.decided["batch"].sum()
     wanted = np.maximum(worse.demand[:, 0].sum(axis=(1, 2)) - (10 - sent), 0) + np.maximum(worse.demand[:, 1].sum(axis=(1, 2)) - sent, 0)
@@ -264,7 +264,7 @@ def test_another_network_is_refused():
 
 # --- Tangents in place of scenarios ----------------------------------------------------------------------------------
 
-@settings(max_examples=60, deadline=None, phases=FOUND)
+@settings(max_examples=30, deadline=None, phases=FOUND)
 @given(problems(kinds=COVERED, scenarios=(2,)), st.sampled_from(["mean", "cvar"]))
 def test_tangents_find_the_optimum_of_all_scenarios(posed, measure):
     risk = Risk(measure, level=0.6, weight=0.4)
@@ -274,7 +274,8 @@ def test_tangents_find_the_optimum_of_all_scenarios(posed, measure):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("risk", [Risk(), Risk("cvar", level=0.7), Risk("cvar", level=0.9, weight=1.0)], ids=lambda risk: f"{risk.measure}-{risk.weight}")
+@pytest.mark.parametrize("risk", [Risk(), Risk("cvar", level=0.7), Risk("cvar", level=0.9, weight=1.0)],
+                         ids=lambda risk: f"{risk.measure}-{risk.weight}")
 def test_tangents_with_many_scenarios(seed, risk):
     chain = {"bed": "0.5 nurse; 0.25 vent", "nurse": "0.5 vent"} if seed % 2 else None
     posed = scatter(seed, scenarios=60, periods=4, requires=chain, change=seed > 1, planning_occupancy=0.9)
@@ -331,4 +332,3 @@ def test_size_decides_and_what_tangents_do_not_cover_is_written_out():
     assert not isinstance(make_model(posed), CutModel)
     assert can_cut(posed, Risk()) and not can_cut(replace(posed, rules=replace(posed.rules, protect_sites=True)), Risk())
     assert not can_cut(make(DRUG, {("A", "drug"): [3.0]}, {("A", "drug"): [2.0]}), Risk())
-    assert DAY == posed.dates[0]

@@ -71,8 +71,8 @@ class ChanceHiGHS(BlockHiGHS):
         if self.found.failing is None:
             risk, lp.live = self.model.risk, None
             reason = "no plan does" if self.found.done else "no such plan was found in time"
-            raise MedlibError(f"Shortage must be at most {risk.allowed} with probability {risk.level}, and {reason}; raise allowed or lower "
-                              "level.")
+            raise MedlibError(f"Shortage must be at most {risk.allowed} with probability {risk.level}, and {reason}; raise allowed or "
+                              "lower level.")
         self._solve(~self.found.failing, None)
         return None
 

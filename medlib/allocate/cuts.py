@@ -6,8 +6,8 @@ method of Van Slyke and Wets (1969), with a function of its own for every site, 
 ends, when nothing is violated, at the optimum of the program in which all scenarios are written out.
 
 The tail (conditional value at risk) is the same for scenarios and for groups of them, taken as their means, as long as no group has
-members on different sides of where the tail begins, or some there (Espinoza and Moreno 2014). So a few groups get functions of their own: at first
-those in the tail, and whenever the tail of the solution cuts through a group, the group is parted there.
+members on different sides of where the tail begins, or some there (Espinoza and Moreno 2014). So a few groups get functions of their
+own: at first one of the scenarios in the tail, and whenever the tail of the solution cuts through a group, the group is parted there.
 
 References
 ----------
@@ -28,12 +28,12 @@ from medlib.allocate.model import Model
 from medlib.allocate.problem import Problem
 from medlib.allocate.recourse import DECIDED, Recourse, list_uncovered, weigh_load
 from medlib.allocate.risk import Risk, average_scenarios, measure_tail, price_tail
-from medlib.blocks import INFINITE, BlockHiGHS, Columns
+from medlib.blocks import INFINITE, BlockHiGHS
 
-#: Quantiles of need at which the functions have a tangent before the first solution is there.
-FIRST = np.linspace(0.02, 0.98, 9)
-#: What is left out of shortage at the end, relative to it. Rounds of tangents, after which it is left as it is.
-EXACT, ROUNDS = 1e-7, 200
+#: Quantiles of need at which the functions have a tangent before the first solution is there; more of them take longer.
+FIRST = (0.8,)
+#: What may be left out of shortage at the end, relative to it; and of one function, which HiGHS' tolerance (1e-7) cannot tell.
+EXACT, SLIGHT = 1e-7, 2e-7
 #: A group of scenarios is parted when that explains so much of what the tail is underestimated by.
 PART = 0.3
 
@@ -67,7 +67,8 @@ class CutModel(Model):
     """A model in which tangents stand for the scenarios; see `Model`.
 
     In the family ``short``, of one scenario, is what does not fit into what is usable on average, less what fits easily, and ``unmet``
-    is the expected unmet need. A plan read from it has shortage by scenario.
+    is the expected unmet need. A plan read from it has shortage by scenario. What `lp` writes or materialises lacks the tangents, which
+    only the live HiGHS model has; for a program that other solvers can read, take a `Model`.
 
     Parameters
     ----------
@@ -124,19 +125,18 @@ class CutHiGHS(BlockHiGHS):
 
     def __init__(self, model: CutModel, **options):
         super().__init__(**options)
-        self.model, self.cuts = model, None
+        self.model = model
 
     def callSolver(self, lp) -> None:
         """Run HiGHS, and again with the tangents that its solution lacks."""
         cuts, live = getattr(self.model, "cuts", None), lp.live[0]
         if cuts is None or cuts.live is not live:
             cuts = self.model.cuts = Cuts(self.model, live)
-        for _ in range(ROUNDS):
+        super().callSolver(lp)
+        # The simplex method goes on from the last solution.
+        live.highs.setOptionValue("solver", "simplex")
+        while live.highs.getModelStatus() == highspy.HighsModelStatus.kOptimal and cuts.improve():
             super().callSolver(lp)
-            if live.highs.getModelStatus() != highspy.HighsModelStatus.kOptimal or not cuts.improve():
-                return
-            # The simplex method goes on from the last solution.
-            live.highs.setOptionValue("solver", "simplex")
 
 
 class Cuts:
@@ -154,11 +154,10 @@ class Cuts:
             load = -np.quantile(self.recourse.gap, level, axis=0)
             self.add_tangents(load, self.recourse.find_unmet(load), [self.whole])
         if model.tail is not None:
-            self.tail_row = self.highs.getNumRow()
-            self.highs.addRow(0.0, INFINITE, 2, np.array([model.tail.span.start, model.value.span.start], np.int32), np.array([1.0, -1.0]))
             unmet = self.recourse.find_unmet(np.zeros_like(self.centre))
             costs = self.recourse.weigh(unmet)
             self.add_group(costs >= measure_tail(costs, self.weights, model.risk.level)[1], np.zeros_like(self.centre), unmet)
+            self._bound_tail()
 
     def improve(self) -> bool:
         """Add what the solution lacks; False if that is nothing."""
@@ -180,7 +179,8 @@ class Cuts:
 
     def _lacks(self, group: Group, values: np.ndarray, unmet: np.ndarray, share: float) -> bool:
         mean = np.tensordot(group.chances, unmet, 1)
-        lacking = np.maximum(mean - values[group.unmet], 0.0).sum(axis=(0, 2)) @ self.recourse.cost
+        lacking = mean - values[group.unmet]
+        lacking = np.where(lacking > SLIGHT, lacking, 0.0).sum(axis=(0, 2)) @ self.recourse.cost
         return lacking > share * max(mean.sum(axis=(0, 2)) @ self.recourse.cost, 1.0)
 
     def _group_tail(self, costs: np.ndarray) -> float:
@@ -195,12 +195,19 @@ class Cuts:
             parts = [members for one in (1, 0, -1) if self.weights[members := group.members & (side == one)].sum() > 0]
             if len(parts) > 1:
                 self.groups.remove(group)
-                self.highs.changeCoeff(self.tail_row, group.excess, 0.0)
                 self._link(group, [self.add_group(members, load, unmet) for members in parts])
         for one in (1, 0):
             if self.weights[joining := self.idle & (side == one)].sum() > 0:
                 self.add_group(joining, load, unmet)
+        if len(self.groups) > before:
+            self._bound_tail()
         return len(self.groups) - before
+
+    def _bound_tail(self) -> None:
+        """Let the tail be at least that of the groups. Rows of groups that were parted stay: they hold, and the last basis with them."""
+        columns = [self.model.tail.span.start, self.model.value.span.start, *(group.excess for group in self.groups)]
+        shares = [-group.share / (1 - self.model.risk.level) for group in self.groups]
+        self._add_rows(np.zeros(1), np.array([columns]), np.array([1.0, -1.0, *shares]))
 
     def add_group(self, members: np.ndarray, load: np.ndarray, unmet: np.ndarray) -> Group:
         """Give scenarios columns of their own, with the tangents at a load."""
@@ -210,7 +217,6 @@ class Cuts:
                            np.zeros(0))
         group = Group(members, np.where(members, self.weights, 0.0) / share, share, np.arange(first, first + size).reshape(shape),
                       first + size)
-        self.highs.changeCoeff(self.tail_row, group.excess, -share / (1 - self.model.risk.level))
         cost = np.broadcast_to(self.recourse.cost[:, None], shape).ravel()
         columns = np.concatenate([[group.excess, self.model.value.span.start], group.unmet.ravel()])
         self.highs.addRow(0.0, INFINITE, size + 2, columns.astype(np.int32), np.concatenate([[1.0, 1.0], -cost]))
@@ -237,7 +243,7 @@ class Cuts:
             for group in groups:
                 height = np.tensordot(group.chances, unmet[:, :, resource], 1)
                 mean = {source: np.tensordot(group.chances, slope, 1) for source, slope in by_source.items()}
-                pick = np.ones(height.shape, bool) if values is None else height > values[group.unmet[:, resource]] + 1e-9
+                pick = np.ones(height.shape, bool) if values is None else height > values[group.unmet[:, resource]] + SLIGHT
                 site, period = np.nonzero(pick)
                 # In the program, load is the centre of gaps less what is in `short`.
                 low = height - sum(slope * (load + self.centre)[:, source] for source, slope in mean.items())

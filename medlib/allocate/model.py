@@ -29,7 +29,8 @@ Rows, with the names they carry:
 * stock:      ``stock[k,t] <= stock[k,t-1] + delivered[k,t] + arrived[k,t] + ordered[k,t] - sent[k,t] - used[k,t]``
 * served:     ``(1 - wastage) sum over k of used[k] + short = D + sum over b of q[b] (relocated[b] - short[b])``
 
-Objective: expected shortage, moves, kilometres, surge, orders and overtime, in cost points.
+Objective: expected shortage, moves, kilometres, surge, orders and overtime, in cost points. `risk` adds columns and rows where more
+than the expectation counts, and `cuts` takes the scenarios out where there are many.
 """
 
 from __future__ import annotations

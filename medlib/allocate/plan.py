@@ -49,6 +49,20 @@ class Shipment(NamedTuple):
     expires_by: pd.Timestamp | None = None
 
 
+class Decision(NamedTuple):
+    """Of a plan, what is carried out.
+
+    Parameters
+    ----------
+    shipments : list of Shipment
+    surge_units : numpy.ndarray
+        Shape (I, R, T): surge units open.
+    """
+
+    shipments: list[Shipment]
+    surge_units: np.ndarray
+
+
 @dataclass
 class Plan:
     """An optimal plan.

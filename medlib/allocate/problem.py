@@ -325,6 +325,8 @@ class Problem:
 
     def follow(self, entered: str, occupied: str, since: np.ndarray) -> np.ndarray:
         """Beds of one resource that a patient takes up so many days after entering another (0 for negative days); see `survive`."""
+        if self.stay.empty:
+            return self.rules.survive(since) if entered == occupied else np.zeros(since.shape)
         stay = self.courses
         known = stay[(stay["resource"] == entered) & (stay["occupies"] == occupied)]
         if known.empty:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medlib.allocate.problem import Problem
-from medlib.blocks import INFINITE, BlockHiGHS, Columns
+from medlib.blocks import INFINITE, Columns
 from medlib.errors import MedlibError
 
 if TYPE_CHECKING:

@@ -172,6 +172,8 @@ class BlockHiGHS(pulp.HiGHS):
         lp.solution = Solution(lp.live)
         infos = [piece.highs.getInfo() for piece in lp.live]
         words = [piece.highs.modelStatusToString(piece.highs.getModelStatus()) for piece in lp.live]
+        # A program without columns and rows has its optimum: nothing is to be done.
+        words = ["Optimal" if word == "Empty" else word for word in words]
         worst = next((place for place, word in enumerate(words) if word != "Optimal"), 0)
         lp.outcome, lp.minimum = words[worst], sum(info.objective_function_value for info in infos) + lp.hand.constant
         integer = any(family.integer for family in lp.columns.values()) or any(v.cat == "Integer" for v in lp.hand.own)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import block_diag, csr_array, eye_array, hstack, vstack
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
-from medlib.allocate import Problem, Shipment
+from medlib.allocate import Decision, Problem, Shipment
 from medlib.errors import MedlibError
 from medlib.learned.seasons import LEVELS
 from medlib.nets import FlowNet
@@ -22,23 +21,10 @@ AHEAD = np.array([0, 1, 2, 4, 7, 10, 13])
 INPUTS = 2 * len(LEVELS) * len(AHEAD) + 3
 #: Where everybody who is there may be sent, the network sends at most this share of a site's room in a period.
 MOST = 0.25
+#: To look for libraries with threads anew takes longer than an answer.
+THREADS = ThreadpoolController()
 #: Amounts below this are no moves.
 NOISE = 1e-4
-
-
-class Decision(NamedTuple):
-    """What is done now, and the surge that should be open now and later.
-
-    Parameters
-    ----------
-    shipments : list of Shipment
-        What leaves in the first period.
-    surge_units : numpy.ndarray
-        Shape (I, R, T).
-    """
-
-    shipments: list[Shipment]
-    surge_units: np.ndarray
 
 
 def describe_sites(over: torch.Tensor, room: torch.Tensor, limit: torch.Tensor, surge: torch.Tensor) -> torch.Tensor:
@@ -85,7 +71,7 @@ class LearnedPolicy:
         near = measure_nearness(posed)[None]
         answer = np.zeros((len(posed.at.beds), len(posed.links)))
         # As in fitting: threads that wait for each other cost far more than they save.
-        with torch.no_grad(), threadpool_limits(1, "openmp"):
+        with torch.no_grad(), THREADS.limit(limits=1, user_api="openmp"):
             for number, resource in enumerate(posed.at.beds):
                 parts = _look(posed, resource)
                 limit = parts[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.signal import fftconvolve
@@ -83,7 +84,7 @@ class Seasons:
 
     def pose_truth(self, season: int, occupancy: float = 1.0) -> Problem:
         """The problem of a whole season with everything known; `occupancy` is the share of the room that is planned with."""
-        return _pose(self, self.demand[[season], :, :self.periods], self.arrivals[season][:, :self.periods], occupancy)
+        return self._pose(self.demand[[season], :, :self.periods], self.arrivals[season][:, :self.periods], occupancy)
 
     def pose_forecast(self, season: int, period: int, horizon: int, moved: np.ndarray | float = 0.0) -> Problem:
         """The problem as a planner would see it in one period: a scenario a quantile.
@@ -91,32 +92,35 @@ class Seasons:
         Patients `moved` (I, horizon) before are there or away for certain; of arrivals only today's are known, later ones stay as many.
         """
         seen = np.maximum(self._see(season, period, np.arange(horizon)).transpose(0, 2, 1) + moved, 0.0)
-        return _pose(self, seen, np.repeat(self.arrivals[season][:, [period]], horizon, axis=1))
+        return self._pose(seen, np.repeat(self.arrivals[season][:, [period]], horizon, axis=1))
 
+    @cached_property
+    def alone(self) -> Problem:
+        """The network with this resource only, rooms and surge as they are on average, in one period."""
+        posed, place = self.posed, self.resource
+        name = posed.names[place]
+        return replace(
+            posed, resources=posed.resources.iloc[[place]].drop(columns="requires", errors="ignore").reset_index(drop=True),
+            dates=posed.dates[:1], demand=posed.demand[:1, :, [place], :1], weights=np.ones(1), arrivals=None, capacity_change=None,
+            capacity=posed.mean_capacity[:, [place]].mean(axis=2, keepdims=True), surge=posed.surge[:, [place]].max(axis=2, keepdims=True),
+            surge_lead_days=np.zeros((len(posed.sites), 1)), tiers=posed.tiers[posed.tiers["resource"] == name], stock=empty("stock"),
+            stay=posed.courses[lambda rows: (rows["resource"] == name) & (rows["occupies"] == name)] if len(posed.stay) else posed.stay,
+            orders=empty("orders"), shifts=empty("shifts"), levels=empty("surge_levels"))
 
-def _pose(seasons: Seasons, demand: np.ndarray, arrivals: np.ndarray, occupancy: float = 1.0) -> Problem:
-    """Only the seasons' resource: its demand (S, I, T), and rooms and surge as they are on average."""
-    posed, place, periods = seasons.posed, seasons.resource, demand.shape[2]
-    name, dates = posed.names[place], posed.dates[:1].append(extend(posed.dates[0], infer_period(posed.dates), periods - 1))
-    steady = {"capacity": occupancy * posed.mean_capacity[:, place].mean(axis=1), "surge": posed.surge[:, place].max(axis=1)}
-    return replace(
-        posed, resources=posed.resources.iloc[[place]].drop(columns="requires", errors="ignore").reset_index(drop=True), dates=dates,
-        demand=demand[:, :, None], weights=weigh_levels(np.array(LEVELS)) if len(demand) > 1 else np.ones(1), capacity_change=None,
-        surge_lead_days=np.zeros((len(posed.sites), 1)), arrivals=arrivals[:, None] if seasons.limited else None,
-        stay=posed.courses[lambda rows: (rows["resource"] == name) & (rows["occupies"] == name)] if len(posed.stay) else posed.stay,
-        tiers=posed.tiers[posed.tiers["resource"] == name],
-        **{part: np.repeat(units[:, None, None], periods, axis=2) for part, units in steady.items()},
-        stock=empty("stock"), orders=empty("orders"), shifts=empty("shifts"), levels=empty("surge_levels"))
+    def _pose(self, demand: np.ndarray, arrivals: np.ndarray, occupancy: float = 1.0) -> Problem:
+        """Demand (S, I, T) and arrivals (I, T) as a problem."""
+        first, periods = self.posed.dates[:1], demand.shape[2]
+        dates = first.append(extend(first[0], infer_period(self.posed.dates), periods - 1))
+        return replace(self.alone, dates=dates, demand=demand[:, :, None],
+                       weights=weigh_levels(np.array(LEVELS)) if len(demand) > 1 else np.ones(1),
+                       capacity=occupancy * self.alone.capacity.repeat(periods, axis=2), surge=self.alone.surge.repeat(periods, axis=2),
+                       arrivals=arrivals[:, None] if self.limited else None)
 
 
 def list_stay(posed: Problem, resource: int, periods: int) -> np.ndarray:
     """Shape (periods,): share of the patients of a bed resource who are there so many periods later; beyond the last period: none."""
     step = (posed.dates[1] - posed.dates[0]).days if len(posed.dates) > 1 else 1
-    name, since = posed.names[resource], np.arange(periods) * step
-    known = posed.courses[lambda rows: (rows["resource"] == name) & (rows["occupies"] == name)]
-    if known.empty:
-        return posed.rules.survive(since)
-    return known.set_index("day")["survival"].reindex(since, fill_value=0.0).to_numpy(float)
+    return posed.follow(posed.names[resource], posed.names[resource], np.arange(periods) * step)
 
 
 def draw_seasons(posed: Problem, resource: int, count: int, periods: int = 28, ahead: int = 14, height: float = 1.0,

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from medlib.allocate import Model, Plan, Problem, Shipment, read_plan, solve
-from medlib.learned.policy import Decision, LearnedPolicy, count_violations, repair_flows
+from medlib.allocate import Decision, Model, Plan, Problem, Shipment, read_plan, solve
+from medlib.learned.policy import LearnedPolicy, count_violations, repair_flows
 from medlib.learned.seasons import Seasons, list_stay
 
 #: By so much a fixed move may differ from what was fixed: the solver's own tolerance.
@@ -101,7 +101,8 @@ def play_season(seasons: Seasons, season: int, decide: Callable[[Problem], Plan 
         over = np.maximum(demand[:, period] + moved[:, period] - seasons.room, 0.0)
         opened = np.minimum(over, seasons.surge)
         short = (over - opened).sum()
-        sums += rules.shortage_cost * short + rules.surge_cost * opened.sum() / posed.occupancy[seasons.resource] + flows @ price, short, flows.sum()
+        surge = opened.sum() / posed.occupancy[seasons.resource]
+        sums += rules.shortage_cost * short + rules.surge_cost * surge + flows @ price, short, flows.sum()
     return dict(zip(("cost", "short", "moved"), sums.tolist()))
 
 

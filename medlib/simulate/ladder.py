@@ -11,7 +11,7 @@ import pandas as pd
 from medlib.allocate import Problem, solve_lexicographic
 from medlib.errors import MedlibError
 from medlib.simulate.policies import (count_binding, do_nothing, follow, guard_sites, guard_tail, imitate, keep_cushion, react, replan,
-                                      share_fairly)
+                                      share_fairly, weigh_scenarios)
 from medlib.simulate.view import View
 from medlib.simulate.world import Policy, Record, roll
 from medlib.validate import resample_blocks
@@ -66,16 +66,21 @@ def climb(truth: Problem, view: View, rungs: Sequence[str] = SHORT_LADDER) -> di
     view : View
         What planning policies see.
     rungs : sequence of str
-        Of `RUNGS`.
+        Of `RUNGS`; the reactive rule and perfect foresight, between which all others are judged, are always there.
 
     Returns
     -------
     dict of str to Record
         By rung, in the order of `RUNGS`.
+
+    Raises
+    ------
+    MedlibError
+        There is no such rung.
     """
     if unknown := set(rungs) - set(RUNGS):
         raise MedlibError(f"The ladder has no rung {sorted(unknown)[0]!r}; it has {', '.join(RUNGS)}.")
-    return {rung: roll(truth, make_policy(rung, truth, view), beyond=view.horizon) for rung in RUNGS if rung in rungs}
+    return {rung: roll(truth, make_policy(rung, truth, view), beyond=view.horizon) for rung in RUNGS if rung in {*rungs, "reactive", "perfect"}}
 
 
 def make_policy(rung: str, truth: Problem, view: View) -> Policy:
@@ -87,7 +92,7 @@ def make_policy(rung: str, truth: Problem, view: View) -> Policy:
     seen = {"way": "levels" if view.history is None else "scenarios", "hedged": count_binding(truth)}
     makers = {"none": lambda: do_nothing, "reactive": lambda: react, "perfect": lambda: follow(solve_lexicographic(truth)),
               "point": lambda: replan(view, "point"), "point_cushion": lambda: replan(view, "point", keep_cushion),
-              "stochastic": lambda: replan(view, **seen), "cvar": lambda: replan(view, decide=guard_tail, **seen),
+              "stochastic": lambda: replan(view, decide=weigh_scenarios, **seen), "cvar": lambda: replan(view, decide=guard_tail, **seen),
               "robust": lambda: replan(view, decide=guard_sites, **seen), "fair": lambda: replan(view, "point", share_fairly),
               "learned": lambda: imitate(view)}
     return makers[rung]()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from medlib.allocate import Plan, Problem, Risk, Shipment, bound_demand, solve, solve_fair, sort_by_need
+from medlib.allocate import Decision, Plan, Problem, Risk, Shipment, bound_demand, solve, solve_fair, sort_by_need, weigh_levels
+from medlib.forecast import LEVELS
 from medlib.simulate.view import View
 from medlib.simulate.world import Orders, Policy, State, count_step, lead_periods, list_movable
 
@@ -19,20 +20,6 @@ from medlib.simulate.world import Orders, Policy, State, count_step, lead_period
 DRUG_RESERVE = 7
 #: Share of the beds that the plain cushion plans with.
 CUSHION = 0.95
-
-
-class Decision(NamedTuple):
-    """Of a plan, what a policy carries out.
-
-    Parameters
-    ----------
-    shipments : list of Shipment
-    surge_units : numpy.ndarray
-        Shape (I, R, T).
-    """
-
-    shipments: list[Shipment]
-    surge_units: np.ndarray
 
 
 def do_nothing(period: int, state: State) -> Orders:
@@ -140,30 +127,53 @@ def count_binding(truth: Problem) -> int | None:
 
 
 def keep_cushion(posed: Problem, share: float = CUSHION) -> Plan:
-    """Plan with a share of the beds that may be planned, as if there were no more."""
-    return solve(replace(posed, rules=replace(posed.rules, planning_occupancy=share * posed.rules.planning_occupancy)))
+    """Plan with a share of the beds that may be planned, as if there were no more, and for as much more need of staff and equipment."""
+    demand = posed.demand.copy()
+    demand[:, :, posed.at.units] /= share
+    return solve(replace(posed, demand=demand, rules=replace(posed.rules, planning_occupancy=share * posed.rules.planning_occupancy)))
 
 
-def guard_tail(posed: Problem) -> Plan:
+def weigh_scenarios(posed: Problem) -> Plan | Decision:
+    """Plan for the mean of the scenarios."""
+    return leave_drugs(posed, solve)
+
+
+def guard_tail(posed: Problem) -> Plan | Decision:
     """Plan for the mean and the worst tenth of the scenarios alike."""
-    return solve(posed, risk=Risk("cvar"))
+    return leave_drugs(posed, partial(solve, risk=Risk("cvar")))
 
 
 def guard_sites(posed: Problem, high: float = 0.9) -> Plan | Decision:
-    """Plan for so many sites at once in high demand as leave little chance of more, whichever they are; drugs by the mean.
+    """Plan for so many sites at once in high demand as leave little chance of more, whichever they are.
 
     The number is that of Bertsimas and Sim (2004): 1 + z sqrt(sites), with the normal quantile z of `high`.
     """
     risk = Risk("robust", budget=min(1 + ndtri(high) * np.sqrt(len(posed.sites)), len(posed.sites)))
+    return leave_drugs(posed, lambda rest: solve(bound_demand(rest, high), risk=risk))
+
+
+def leave_drugs(posed: Problem, decide: Callable[[Problem], Plan]) -> Plan | Decision:
+    """Plan drugs for a few levels of need, all sites low together or high together, and decide the rest by itself.
+
+    Stock is kept in every scenario for itself: a hundred of them make a large program, which says little more than a few levels do.
+    """
     drugs = posed.resources["kind"] == "drug"
-    if not drugs.any():
-        return solve(bound_demand(posed, high), risk=risk)
-    parts = [solve(bound_demand(keep_resources(posed, ~drugs), high), risk=risk), solve(keep_resources(posed, drugs))]
+    if posed.needs[np.ix_(drugs, ~drugs)].any() or posed.needs[np.ix_(~drugs, drugs)].any():
+        return decide(posed)  # what needs each other is planned together
+    parts = [(decide, ~drugs), (lambda stocked: solve(take_levels(stocked)), drugs)]
     surge, shipments = np.zeros(posed.surge.shape), []
-    for plan, places in zip(parts, (np.flatnonzero(~drugs), np.flatnonzero(drugs))):
+    for plan, kept in [(plan_part(keep_resources(posed, kept)), kept) for plan_part, kept in parts if kept.any()]:
+        places = np.flatnonzero(kept)
         surge[:, places] = plan.surge_units
         shipments += [order._replace(resource=int(places[order.resource])) for order in plan.shipments]
     return Decision(shipments, surge)
+
+
+def take_levels(posed: Problem) -> Problem:
+    """The problem with a few levels of need in place of its scenarios, all sites low together or high together; capacity must be certain."""
+    demand = np.quantile(posed.demand, LEVELS, axis=0, weights=np.broadcast_to(posed.weights[:, None, None, None], posed.demand.shape),
+                         method="inverted_cdf")
+    return replace(posed, demand=demand, weights=weigh_levels(np.array(LEVELS)), capacity_change=None)
 
 
 def keep_resources(posed: Problem, kept: pd.Series) -> Problem:

@@ -56,7 +56,7 @@ class View:
     correlation: float = 0.0
     history: pd.DataFrame | None = None
     levels: tuple[float, ...] | None = None
-    count: int = 50
+    count: int = 100
     seed: int = 1
 
     def pose(self, period: int, state: State, way: str = "levels", hedged: int | None = None) -> Problem:
@@ -82,16 +82,15 @@ class View:
         ahead = self.forecasts[self.forecasts["as_of"] == today]
         later = pd.DatetimeIndex(np.sort(ahead["date"].unique()))[:self.horizon - 1]
         ahead, coming = ahead[ahead["date"].isin(later)], self._list_capacity(today, later)
-        drawn = way == "scenarios" and len(later)
-        shown, outlook = (_take_median(ahead), _take_median(coming)) if way == "point" or drawn else (ahead, self._take_levels(coming))
+        shown, take = (ahead, self._take_levels) if way == "levels" else (_take_median(ahead), _take_median)
         seen = pd.concat([shown] + [_list_today(truth, period).assign(quantile=level) for level in shown["quantile"].unique()]
                          if len(later) else [_list_today(truth, period).assign(quantile=0.5)])
         there = spread_capacity(self.capacity[is_known(self.capacity, today)], truth.dates[[period]])
-        if "quantile" in outlook:
-            there = there.merge(outlook[["quantile"]].drop_duplicates(), how="cross")
-        posed = pose_problem(pd.DataFrame({"site": truth.sites}), truth.resources, truth.links, seen, pd.concat([there, outlook]),
+        if self.expected is not None:
+            there = there.merge(take(self.expected[["quantile"]].drop_duplicates()), how="cross")
+        posed = pose_problem(pd.DataFrame({"site": truth.sites}), truth.resources, truth.links, seen, pd.concat([there, take(coming)]),
                              truth.rules, stock=list_stock(state, period), correlation=self.correlation)
-        if drawn:
+        if way == "scenarios" and len(later):
             posed = self._draw(posed, ahead, coming, today)
         if hedged is not None:
             posed = expect_middle(posed, hedged)
