@@ -202,7 +202,7 @@ def imitate(view: View) -> Policy:
 
     def decide(posed: Problem) -> Decision:
         if not learned:
-            learned.append(learn_policy(posed, seed=view.seed))
+            learned.append(learn_policy(posed, seasons=120, practice=40, seed=view.seed))
         return learned[0].decide(posed)
 
     plan = replan(view, "levels", decide)
