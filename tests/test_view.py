@@ -10,7 +10,7 @@ import pytest
 from test_allocate import BED, DAY, VENT, list_resources, make
 from test_simulate import forecast, noisy, tabulate_capacity
 
-from medlib.allocate import Rules, Shipment, solve
+from medlib.allocate import Decision, Rules, Shipment, solve
 from medlib.catalog import load_dataset
 from medlib.errors import MedlibError
 from medlib.foresight import pose_tables
@@ -215,3 +215,20 @@ def test_the_judgement_by_hand(world, view):
     low, high = judged.loc[("none", "shortage"), ["low", "high"]]
     daily = records["none"].short.sum(axis=(0, 1))
     assert 5 * daily.min() <= low < daily.sum() < high <= 5 * daily.max()
+
+
+def test_a_network_moves_patients_and_the_reactive_rule_the_rest(monkeypatch):
+    truth = make(list_resources("bed", "vent"), {("A", "bed"): [12, 12], ("A", "vent"): [7, 7]},
+                 {("A", "bed"): [10, 10], ("B", "bed"): [9, 9], ("A", "vent"): [5, 5], ("B", "vent"): [4, 4]}, [("A", "B", 40.0), ("B", "A", 40.0)])
+    asked = []
+
+    class Learned:
+        def decide(self, posed):
+            asked.append(posed)
+            return Decision([Shipment(0, 0, 0, 0.5), Shipment(1, 1, 0, 4.0)], np.zeros(posed.surge.shape))
+
+    monkeypatch.setattr("medlib.learned.teach.learn_policy", lambda posed, **settings: Learned())
+    record = roll(truth, make_policy("learned", truth, View(forecast(truth, 1), tabulate_capacity(truth), 2)), beyond=2)
+    sums = record.moves.groupby("resource")["amount"].sum()
+    assert len(asked) == 2 and sums["bed"] == pytest.approx(1.0)  # what the network says, twice
+    assert sums["vent"] == pytest.approx(2.0)  # what is short, and not what the network says

@@ -35,6 +35,7 @@ class Rollout(torch.nn.Module):
                  "budget": np.minimum(np.minimum(budget_sites(posed), posed.at.release_per_day), rules.transfers_per_day)}
         for name, values in fixed.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
+        self.handover = rules.handover_days
         self.shortage_cost, self.surge_cost = rules.shortage_cost, rules.surge_cost / posed.occupancy[seasons.resource]
         #: Most that the flows into a site, and all flows, may add up to.
         self.budgets = {(1,): rules.transfers_per_site_day, (1, 2): rules.transfers_per_day}
@@ -71,7 +72,8 @@ class Rollout(torch.nn.Module):
             flows = self.send(*self.look(there, arrivals[:, :, period], seen))
             net = flows.sum(dim=1) - flows.sum(dim=2)
             moved = moved + torch.nn.functional.pad(net[:, :, None] * self.stay[:demand.shape[2] - period], (period, 0))
-            over = torch.relu(there + net - self.room)
+            # On the day of a handover a bed is needed at both ends.
+            over = torch.relu(there + net + self.handover * flows.sum(dim=2) - self.room)
             opened = torch.minimum(over, self.surge)
             total = total + (self.shortage_cost * (over - opened) + self.surge_cost * opened).sum(dim=1)
             total = total + (flows * self.price).sum(dim=(1, 2))
