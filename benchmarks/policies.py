@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medlib.allocate import Problem, Rules, pose_problem
@@ -24,10 +23,8 @@ from medlib.forecast import make_forecaster, roll_forecasts
 from medlib.foresight import pose_tables
 from medlib.outlook import forecast_capacity, measure_correlation
 from medlib.prepare import clean_demand, widen
-from medlib.sample import make_links
 from medlib.simulate import RUNGS, View, bound_shortage, count_stock, judge_ladder, make_policy, roll
 from medlib.supply import PLAN_LEVELS, spread_capacity
-from medlib.validate import resample_blocks
 
 
 @dataclass(frozen=True)

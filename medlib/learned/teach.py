@@ -12,7 +12,7 @@ from medlib.allocate import Problem, solve
 from medlib.learned.policy import AHEAD, INPUTS, MOST, LearnedPolicy, budget_sites, describe_sites, measure_nearness
 from medlib.learned.seasons import Seasons, draw_seasons
 from medlib.nets import FlowNet
-from medlib.train import choose_device, fit_net
+from medlib.train import fit_net
 
 
 class Rollout(torch.nn.Module):
