@@ -31,13 +31,14 @@ from medlib.supply import PLAN_LEVELS, spread_capacity
 class Case:
     """A window of a dataset: what happens, and what may be seen of it."""
 
-    name: str
     truth: Problem
     view: View
 
 
 @dataclass(frozen=True)
 class Window:
+    """What a case is made of: first date, periods, how many of them plans look ahead, rules, periods after which the forest learns anew."""
+
     name: str
     first: str
     periods: int
@@ -49,7 +50,7 @@ class Window:
 #: Texas as published: any transfer, beds needed at both ends on the day of it, only those who arrive today can be sent. A transfer is
 #: worth half a bed-day here; other prices: --move-cost.
 TEXAS = Rules.without_limits(handover_days=1, shortage_cost=100.0, move_cost=50.0, cost_per_km=0.0)
-#: Mobile teams between states: a week on the way, a tenth of what is short at most every week.
+#: Mobile teams between states, a week on the way: a move costs a twentieth of an admission that nobody is there for.
 TEAMS = Rules.without_limits(move_cost=5.0, cost_per_km=0.0)
 CASES = {
     "tx_icu": [Window("summer 2020", "2020-06-15", 62, 14, TEXAS, 7)],
@@ -75,7 +76,7 @@ def open_texas(chosen: Window, seed: int) -> Case:
     now = tables["arrivals"].rename(columns={"arrivals": "demand"})
     history = pd.concat([past, now[past.columns]], ignore_index=True)
     forecasts = forecast_window(history, truth.dates, chosen.horizon - 1, chosen.learn_every, seed)
-    return Case(chosen.name, truth, View(forecasts, tables["capacity"], chosen.horizon, history=history, seed=seed))
+    return Case(truth, View(forecasts, tables["capacity"], chosen.horizon, history=history, seed=seed))
 
 
 def open_network(dataset: str, chosen: Window, seed: int) -> Case:
@@ -93,8 +94,8 @@ def open_network(dataset: str, chosen: Window, seed: int) -> Case:
     truth = pose_problem(sites, resources, links, actual, spread_capacity(capacity, window), chosen.rules, stock)
     forecasts = forecast_window(demand, window, chosen.horizon - 1, chosen.learn_every, seed)
     expected = forecast_capacity(capacity, resources, list(window), infer_period(demand["date"]), chosen.horizon - 1, seed=seed)
-    return Case(chosen.name, truth, View(forecasts, capacity, chosen.horizon, expected, measure_correlation(demand, capacity, resources, start),
-                                         demand, PLAN_LEVELS, seed=seed))
+    correlation = measure_correlation(demand, capacity, resources, start)
+    return Case(truth, View(forecasts, capacity, chosen.horizon, expected, correlation, demand, PLAN_LEVELS, seed=seed))
 
 
 def staff_states(tables: dict[str, pd.DataFrame], first: pd.Timestamp) -> dict[str, pd.DataFrame]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from medlib.allocate import Problem, Rules, Shipment, pose_problem, sort_by_need
+from medlib.allocate.patients import limit_senders
 from medlib.calendar import extend, infer_period
 from medlib.supply import is_known, spread_capacity
 
@@ -177,7 +178,7 @@ def roll(truth: Problem, policy: Policy, beyond: int = 0) -> Record:
 
 def list_limited(truth: Problem) -> np.ndarray:
     """Shape (R,): beds whose patients may be sent on the day they arrive only."""
-    return np.zeros(len(truth.names), bool) if truth.arrivals is None else np.isfinite(truth.arrivals).any(axis=(0, 2))
+    return limit_senders(truth).any(axis=(0, 2))
 
 
 def _keep_before(truth: Problem, beyond: int) -> np.ndarray:
