@@ -1,7 +1,9 @@
 # Each target sets medlib up where needed, then runs. Choose: make report PYTHON=python3.12 ARGS="--help"
 PYTHON ?= python3
-.PHONY: report test lab bench
+.PHONY: report test trust lab bench audit
 report: ; @$(PYTHON) bootstrap.py report $(ARGS)
 test: ; @$(PYTHON) bootstrap.py test $(ARGS)
+trust: ; @$(PYTHON) bootstrap.py trust $(ARGS)
 lab: ; @$(PYTHON) bootstrap.py lab $(ARGS)
 bench: ; @$(PYTHON) bootstrap.py bench $(ARGS)
+audit: ; @$(PYTHON) bootstrap.py audit $(ARGS)

@@ -1,4 +1,4 @@
-"""Set medlib up, then run one of its commands: python bootstrap.py report|test|lab|bench|setup [arguments]
+"""Set medlib up, then run one of its commands: python bootstrap.py report|test|trust|lab|bench|audit|setup [arguments]
 
 Standard library only, in syntax that Python 3.8 reads, so that an old Python gets a sentence and no traceback.
 """
@@ -15,7 +15,7 @@ WINDOWS = os.name == "nt"
 SCRIPTS, SUFFIX = VENV / ("Scripts" if WINDOWS else "bin"), ".exe" if WINDOWS else ""
 PYTHON = SCRIPTS / ("python" + SUFFIX)
 STAMP, LOG = VENV / "medlib.stamp", VENV / "install.log"
-COMMANDS = ("report", "test", "lab", "bench", "setup")
+COMMANDS = ("report", "test", "trust", "lab", "bench", "audit", "setup")
 OLDEST, TOO_NEW = (3, 11, 5), (3, 14)
 
 
@@ -93,7 +93,7 @@ def make_venv():
 def install():
     """Install what the pins say with uv, or with pip where uv fails, and return whether that worked."""
     python, links = str(PYTHON), find_links()
-    what = ["-c", "requirements/constraints.txt", "-e", ".[bench,datasets,test]"]
+    what = ["-c", "requirements/constraints.txt", "-e", ".[audit,bench,datasets,test]"]
     with LOG.open("w", encoding="utf-8") as log:
         def works(*command):
             return not subprocess.run([python, "-m", *command], cwd=str(ROOT), env=environment(),
@@ -141,6 +141,8 @@ def run_command(name, arguments):
         return run([SCRIPTS / ("medlib" + SUFFIX), "report", *arguments])
     if name == "test":
         return run([PYTHON, "-m", "pytest", *arguments])
+    if name in ("trust", "audit"):
+        return run([PYTHON, "-m", "trust" if name == "trust" else "trust.audit", *arguments])
     if name == "lab":
         return run([PYTHON, "-m", "jupyter", "lab", "notebooks/00_start_here.ipynb", *arguments])
     benchmarks = sorted((ROOT / "benchmarks").glob("*.py")) if name == "bench" else []

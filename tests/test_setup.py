@@ -116,7 +116,7 @@ def children(bootstrap, monkeypatch):
 
 def installs(children):
     """Return the recorded commands that install the project."""
-    return [command for command in children.commands if ".[bench,datasets,test]" in command]
+    return [command for command in children.commands if ".[audit,bench,datasets,test]" in command]
 
 
 def refusal(capsys, function, *arguments):

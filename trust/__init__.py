@@ -5,18 +5,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing that was tried.
+    """What was tried.
 
     Parameters
     ----------
     name : str
-        What was tried, in plain words.
+        In plain words.
     held : bool
         The attack was stopped, the bad input told clearly, the fault survived whole, the subgroup given its figure.
     told : str
         What got through, or how it was stopped.
+    count : int
+        How often it was tried.
+    failures : int
+        How often it did not hold.
     """
 
     name: str
     held: bool
     told: str = ""
+    count: int = 1
+    failures: int = 0
+
+    @property
+    def count_held(self) -> int:
+        """How often it held."""
+        return self.count - (self.failures or int(not self.held))
