@@ -160,7 +160,7 @@ def test_unsuitable_python_hands_over_to_a_suitable_one(bootstrap, monkeypatch):
 
 
 def test_unknown_command_is_refused(bootstrap, capsys):
-    assert "report|test|lab|bench|setup" in refusal(capsys, bootstrap.main, ["reports"])
+    assert "report|test|trust|lab|bench|audit|setup" in refusal(capsys, bootstrap.main, ["reports"])
 
 
 @pytest.mark.parametrize("name", ["requirements/constraints.txt", "pyproject.toml"])
