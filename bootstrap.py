@@ -16,6 +16,9 @@ SCRIPTS, SUFFIX = VENV / ("Scripts" if WINDOWS else "bin"), ".exe" if WINDOWS el
 PYTHON = SCRIPTS / ("python" + SUFFIX)
 STAMP, LOG = VENV / "medlib.stamp", VENV / "install.log"
 COMMANDS = ("report", "test", "trust", "lab", "bench", "audit", "setup")
+# Whatever a machine's own settings say, JupyterLab listens to this machine only. It makes up a token at each start; given here, it would
+# be seen in the list of processes.
+LAB = ("--ServerApp.ip=127.0.0.1", "--ServerApp.allow_remote_access=False", "--ServerApp.disable_check_xsrf=False")
 OLDEST, TOO_NEW = (3, 11, 5), (3, 14)
 
 
@@ -144,7 +147,7 @@ def run_command(name, arguments):
     if name in ("trust", "audit"):
         return run([PYTHON, "-m", "trust" if name == "trust" else "trust.audit", *arguments])
     if name == "lab":
-        return run([PYTHON, "-m", "jupyter", "lab", "notebooks/00_start_here.ipynb", *arguments])
+        return run([PYTHON, "-m", "jupyter", "lab", *LAB, "notebooks/00_start_here.ipynb", *arguments])
     benchmarks = sorted((ROOT / "benchmarks").glob("*.py")) if name == "bench" else []
     if name == "bench" and not benchmarks:
         say("There are no benchmarks yet: benchmarks/ holds no Python file.")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,9 +18,14 @@ from rich.table import Table
 
 from medlib.errors import MedlibError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 app = typer.Typer(help="A workbench for medical resource allocation.", no_args_is_help=True, add_completion=False,
                   pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console(stderr=True, highlight=False)
+#: Characters of the longest sentence shown.
+LONGEST = 2000
 
 DatasetOption = Annotated[str, typer.Option(help="A name from `medlib datasets`, or a folder that passes `medlib check`.")]
 AsOfOption = Annotated[str, typer.Option(help="Last date the forecast may see, YYYY-MM-DD.")]
@@ -26,42 +33,60 @@ SettingOption = Annotated[list[str] | None, typer.Option("-p", "--parameter", me
                                                          help="A parameter of the notebooks; may be repeated.")]
 FileOption = Annotated[Path | None, typer.Option("-f", "--file", metavar="YAML", help="Parameters from a YAML file.")]
 NameOption = Annotated[str, typer.Option(help="Name of the folder below reports/.")]
+LimitOption = Annotated[float | None, typer.Option("--time-limit", metavar="MINUTES", help="Longest time of one notebook; left out: 60.")]
+CountOption = Annotated[int | None, typer.Option("--smallest-count", min=0, help="Least count of people shown; left out: 0 for datasets "
+                                                 "of the catalogue, 5 for your own folder.")]
+AcceptOption = Annotated[list[str] | None, typer.Option("--accept", metavar="PLACE", help="A place that the gate named and you found "
+                                                        "harmless; may be repeated.")]
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     if mirror := os.environ.get("MEDLIB_MIRROR"):
         # Notebooks run in another folder than the one the mirror was named from.
-        os.environ["MEDLIB_MIRROR"] = str(Path(mirror).expanduser().resolve())
+        os.environ["MEDLIB_MIRROR"] = os.path.realpath(os.path.expanduser(mirror))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may hold bytes that are no letters
     try:
         app()
     except MedlibError as error:
-        print(error, file=sys.stderr)
+        print(_tame(error), file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(_tame(f"The system refused {error.filename or 'a file'!r}: {error.strerror or error}; choose another place or free some."),
+              file=sys.stderr)
+        sys.exit(2)
+
+
+def _tame(text: object) -> str:
+    """Text on one line of bearable length, with nothing in it that could steer a terminal."""
+    line = " ".join(str(text).split())
+    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 @app.command()
 def report(dataset: DatasetOption = "", as_of: AsOfOption = "", parameter: SettingOption = None, file: FileOption = None,
-           run_name: NameOption = "") -> None:
+           run_name: NameOption = "", time_limit: LimitOption = None, smallest_count: CountOption = None, accept: AcceptOption = None) -> None:
     """Render an allocation report: run the notebooks it needs and write report.html."""
     from medlib.report import REPORT
-    _run(_gather(dataset, as_of, parameter, file), [REPORT], run_name)
+    _run(_gather(dataset, as_of, parameter, file), [REPORT], run_name, time_limit, smallest_count, accept)
 
 
 @app.command()
 def run(notebook: Annotated[list[str] | None, typer.Argument(help="Notebooks to run, with all that they need.")] = None,
         dataset: DatasetOption = "", as_of: AsOfOption = "", parameter: SettingOption = None, file: FileOption = None,
-        run_name: NameOption = "",
+        run_name: NameOption = "", time_limit: LimitOption = None, smallest_count: CountOption = None, accept: AcceptOption = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False) -> None:
     """Run notebooks, or go on with a run that failed or was stopped."""
     from medlib.report import REPORT, resume_run
     given = _gather(dataset, as_of, parameter, file)
     if resume:
-        if given or notebook:
-            raise MedlibError("A resumed run keeps its own notebooks and parameters; leave them out, or start a new run.")
-        _finish(lambda progress: resume_run(run_name, progress))
+        if given or notebook or smallest_count is not None:
+            raise MedlibError("A resumed run keeps its own notebooks, parameters and smallest count; leave them out, or start a new run.")
+        _finish(lambda progress: resume_run(run_name, progress, time_limit=time_limit, accepted=accept or []))
     else:
-        _run(given, notebook or [REPORT], run_name)
+        _run(given, notebook or [REPORT], run_name, time_limit, smallest_count, accept)
 
 
 @app.command()
@@ -74,18 +99,18 @@ def check(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parquet 
     from medlib.intake import check_folder, write_template
     if template:
         write_template(folder)
-        print(f"A template stands in {folder}; fill it in and run: medlib check {folder}")
+        print(f"A template stands in {_tame(folder)}; fill it in and run: medlib check {_tame(folder)}")
         return
     tables, problems = check_folder(folder)
     if problems.empty:
-        print(f"{folder} passes: " + ", ".join(f"{name} {len(frame):,} rows" for name, frame in tables.items()))
+        print(f"{_tame(folder)} passes: " + ", ".join(f"{name} {len(frame):,} rows" for name, frame in tables.items()))
         return
     for row in problems.itertuples():
         place = f", row {row.row}" if pd.notna(row.row) else ""
         place += f", column {row.column}" if pd.notna(row.column) and row.column else ""
         came = f"got {row.value!r}, " if pd.notna(row.value) and row.value != "" else ""
         print(f"{row.file}{place}: {came}expected {row.expected}")
-    print(f"{len(problems)} problem(s) in {folder}; nothing was changed.")
+    print(f"{len(problems)} problem(s) in {_tame(folder)}; nothing was changed.")
     raise typer.Exit(2)
 
 
@@ -100,18 +125,23 @@ def allocate(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parqu
              output: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the plan's tables there as CSV.")] = None,
              ) -> None:
     """Solve a folder with perfect foresight: how good could any allocation have been?"""
-    from medlib.allocate import Rules
+    from medlib.allocate import Infeasible, Rules
     from medlib.foresight import allocate as solve_problem
     from medlib.foresight import pose_folder
     given = {"handover_days": 1, "max_distance_km": max_distance_km, "transfers_in_all": transfer_budget}
     posed = pose_folder(folder, Rules.without_limits(**given | _read_rules(rule or [])))
-    plan, answer = solve_problem(posed, minimise, max_shortage)
+    try:
+        plan, answer = solve_problem(posed, minimise, max_shortage)
+    except Infeasible as error:
+        from medlib.explain.conflicts import describe_conflict, explain_conflict
+        print("\n".join(map(_tame, describe_conflict(explain_conflict(error.model)))), file=sys.stderr)
+        raise typer.Exit(2) from None
     if json_file:
         _write_text(json_file, json.dumps(answer, indent=1) + "\n")
     if output:
         for name, table in plan.tables.items():
-            _write_text(output / f"{name}.csv", table.to_csv(index=False))
-    print("\n".join(plan.explain(answer["bound"])))
+            _write_table(output / f"{name}.csv", table)
+    print("\n".join(map(_tame, plan.explain(answer["bound"]))))
     print(json.dumps({name: round(value, 4) if isinstance(value, float) else value for name, value in answer.items()}))
 
 
@@ -123,10 +153,13 @@ def _read_rules(settings: list[str]) -> dict[str, float]:
         if not equals or name not in Rules.__dataclass_fields__:
             raise MedlibError(f"A rule is given as NAME=VALUE; got {setting!r}; the names are "
                               f"{', '.join(Rules.__dataclass_fields__)}.")
+        kind = type(Rules.__dataclass_fields__[name].default)
         try:
-            rules[name] = type(Rules.__dataclass_fields__[name].default)(float(value))
-        except ValueError:
+            rules[name] = kind(number := float({"true": "1", "false": "0"}.get(value.lower(), value)))
+        except (ValueError, OverflowError):
             raise MedlibError(f"The rule {name} takes a number; got {value!r}.") from None
+        if kind is not float and rules[name] != number:  # half a day, or neither yes nor no
+            raise MedlibError(f"The rule {name} takes {'true or false' if kind is bool else 'a whole number'}; got {value!r}.")
     return rules
 
 
@@ -135,26 +168,33 @@ def _write_text(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
+        with open(part, "x", encoding="utf-8", newline="") as file:  # never through a link that somebody has put there
+            file.write(text)
         os.replace(part, path)
     except OSError as error:
-        if part.exists():
-            part.unlink()
+        if not isinstance(error, FileExistsError):
+            part.unlink(missing_ok=True)
         raise MedlibError(f"{path} cannot be written: {error.strerror}; name another file.") from None
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV; the one place where the command line does, so that no text in it is run as a formula."""
+    from medlib.intake.sheets import format_csv
+    _write_text(path, format_csv(table))
 
 
 @app.command()
 def export(dataset: Annotated[str, typer.Argument(help="A name from `medlib datasets`.")],
            folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-           seed: Annotated[int, typer.Option(help="Of the synthetic sample.")] = 1) -> None:
+           seed: Annotated[int, typer.Option(min=0, help="Of the synthetic sample.")] = 1) -> None:
     """Write a dataset's input tables as CSV, in the form that `check`, `report` and `allocate` read."""
     from medlib.catalog import load_dataset
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise MedlibError(f"The export overwrites nothing, and {folder} is not an empty folder; name another.")
     tables, _ = load_dataset(dataset, seed)
     for name, table in tables.items():
-        _write_text(folder / f"{name}.csv", table.to_csv(index=False))
-    print(f"{folder}: " + ", ".join(f"{name} {len(table):,} rows" for name, table in tables.items()))
+        _write_table(folder / f"{name}.csv", table)
+    print(f"{_tame(folder)}: " + ", ".join(f"{name} {len(table):,} rows" for name, table in tables.items()))
 
 
 @app.command("export-hub")
@@ -165,23 +205,25 @@ def export_hub(data: Annotated[Path, typer.Argument(help="Folder of hub data; se
                team: Annotated[str, typer.Option(help="Team and model, as the hub writes them in file names.")] = "medlib-combination") -> None:
     """Forecast weekly influenza admissions by US state in the format of CDC's FluSight hub."""
     from medlib.forecast.hub import forecast_hub, list_references, read_hub_folder
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,60}", team):
+        raise MedlibError(f"A team's name consists of letters, digits, '-' and '_'; got {team!r}.")
     forecasts, _ = forecast_hub(read_hub_folder(data), list_references(first, last or first))
     for reference, rows in forecasts.groupby("reference_date"):
-        _write_text(folder / f"{reference}-{team}.csv", rows.to_csv(index=False))
-        print(folder / f"{reference}-{team}.csv")
+        _write_table(folder / f"{reference}-{team}.csv", rows)
+        print(_tame(folder / f"{reference}-{team}.csv"))
 
 
 @app.command("train-photos")
 def train_photos(folder: Annotated[Path, typer.Argument(help="A folder for each state, with its photographs.")],
                  output: Annotated[Path, typer.Option(metavar="FILE", help="Write the weights there.")],
                  epochs: Annotated[int, typer.Option(min=1, help="Times that every photograph is seen.")] = 40,
-                 seed: Annotated[int, typer.Option(help="Of the network.")] = 1) -> None:
+                 seed: Annotated[int, typer.Option(min=0, help="Of the network.")] = 1) -> None:
     """Learn to tell your devices' states from your photographs, and measure it on those held out."""
     from medlib.recognise.panels import SIDE
     from medlib.recognise.pictures import learn_photos
     model, measured, refused = learn_photos(folder, SIDE, epochs=epochs, seed=seed)
     model.save(output)
-    print("\n".join(refused), file=sys.stderr, end="\n" if refused else "")
+    print("\n".join(map(_tame, refused)), file=sys.stderr, end="\n" if refused else "")
     print(f"{measured['pictures']} pictures of {', '.join(model.classes_)}; {len(refused)} refused; {measured['held_out']} held out\n"
           f"balanced accuracy on those held out: {measured['balanced_accuracy']:.3f} (colours alone: {measured['baseline_balanced_accuracy']:.3f})\n"
           f"expected calibration error: {measured['calibration_error']:.3f}\nweights: {output}")
@@ -197,9 +239,30 @@ def label_photos(weights: Annotated[Path, typer.Argument(help="As written by tra
     from medlib.recognise.panels import SIDE
     from medlib.recognise.photos import find_photos
     labels = pictures.label_photos(pictures.PictureClassifier.load(weights), find_photos(photos), SIDE, confidence)
-    _write_text(output, labels.to_csv(index=False))
-    print(f"{output}: {len(labels)} pictures, {int(labels['left_to_people'].sum())} left to people, "
+    _write_table(output, labels)
+    print(f"{_tame(output)}: {len(labels)} pictures, {int(labels['left_to_people'].sum())} left to people, "
           f"of these {int((labels['refused'] != '').sum())} could not be read")
+
+
+@app.command()
+def lock(folder: Annotated[Path, typer.Argument(help="Folder of tables, such as a run's.")]) -> None:
+    """Encrypt the tables of a folder with the key of MEDLIB_KEY, or of the file that MEDLIB_KEY_FILE names."""
+    from medlib.privacy import keys, vault
+    print(f"{folder}: {len(vault.lock_workspace(folder, keys.read_key()))} tables locked")
+
+
+@app.command()
+def unlock(folder: Annotated[Path, typer.Argument(help="Locked folder.")]) -> None:
+    """Turn locked tables back into the files they were."""
+    from medlib.privacy import keys, vault
+    print(f"{folder}: {len(vault.unlock_workspace(folder, keys.read_key()))} tables unlocked")
+
+
+@app.command("make-key")
+def make_key() -> None:
+    """Print a new key; keep it where neither the data nor the reports are."""
+    from medlib.privacy import keys
+    print(keys.make_key())
 
 
 @app.command()
@@ -248,7 +311,8 @@ def _gather(dataset: str, as_of: str, settings: list[str] | None, file: Path | N
     for setting in settings or []:
         name, equals, value = setting.partition("=")
         if not equals or not name:
-            raise MedlibError(f"A parameter is given as -p NAME=VALUE; got {setting!r}.")
+            begun = re.match(r"[\w-]*", setting)[0]  # what follows may be a secret
+            raise MedlibError(f"A parameter is given as -p NAME=VALUE; got {f'no = after {begun!r}' if begun else 'no name before ='}.")
         given[name.strip()] = value
     return given | {name: value for name, value in (("dataset", dataset), ("as_of", as_of)) if value}
 
@@ -262,16 +326,26 @@ def _read_yaml(file: Path) -> dict[str, object]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise MedlibError(f"The parameter file {file} is not YAML (line {line}); write one `name: value` a line.") from None
-    except ValueError as error:  # YAML takes 2021-13-45 for a date
-        raise MedlibError(f"The parameter file {file} holds a value that can't be read: {error}.") from None
+    except (ValueError, RecursionError) as error:  # YAML takes 2021-13-45 for a date
+        raise MedlibError(f"The parameter file {file} holds a value that can't be read: {_tame(error)[:100].rstrip('.')}.") from None
     if not isinstance(given, dict):
         raise MedlibError(f"The parameter file {file} must hold `name: value` lines; got a {type(given).__name__}.")
+    if long := [str(name)[:60] for name, value in given.items() if not _is_plain(value)]:
+        raise MedlibError(f"Parameter {long[0]!r} in {file} must be one text, number (int or float) or date; got lists, mappings or too many digits.")
     return given
 
 
-def _run(given: dict[str, object], targets: list[str], run_name: str) -> None:
+def _is_plain(value: object) -> bool:
+    """Tell whether a value can be told back: lists may hold each other a billion times, and whole numbers be too long to print."""
+    return value is None or isinstance(value, str | float | date) or (isinstance(value, int) and abs(value) < 10**18)
+
+
+def _run(given: dict[str, object], targets: list[str], run_name: str, time_limit: float | None, smallest_count: int | None,
+         accepted: list[str] | None) -> None:
     from medlib.report import start_run
-    _finish(lambda progress: start_run(given, targets, run_name, progress))
+    from medlib.report.run import TIME_LIMIT
+    _finish(lambda progress: start_run(given, targets, run_name, progress, time_limit=TIME_LIMIT if time_limit is None else time_limit,
+                                       smallest_count=smallest_count, accepted=accepted or []))
 
 
 def _finish(work) -> None:
@@ -283,7 +357,7 @@ def _finish(work) -> None:
         with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
             folder = work(_show_progress(bars))
     except RunFailed as failure:
-        print(f"{failure}", file=sys.stderr)
+        print("\n".join(map(_tame, f"{failure}".splitlines())), file=sys.stderr)
         raise typer.Exit(2 if failure.mistake else 1) from None
     page = folder / "report.html"
     shown = page if page.is_file() else folder

@@ -98,7 +98,7 @@ def plot_fans(forecast: pd.DataFrame, demand: pd.DataFrame, outcome: pd.DataFram
         past = demand[demand["site"] == site].sort_values("date")
         past = past[past["date"] <= forecast["as_of"].max()].tail(look_back)
         plot_fan(forecast[forecast["site"] == site], past, outcome[outcome["site"] == site], limits.get(site), ax=ax)
-        ax.set_title(names.get(site, site), fontsize=9, loc="left")
+        ax.set_title(names.get(site, site), fontsize=9, loc="left", parse_math=False)
         ax.tick_params(labelsize=7)
         ax.xaxis.get_offset_text().set_fontsize(7)
     for ax in axes.flat[len(sites):]:
@@ -192,7 +192,7 @@ def _label_sites(ax: Axes, sites: pd.DataFrame, place: dict[str, tuple[float, fl
             spot = np.array(side[3]) * reach * (0.10 if side[3][0] else 0.035)
             return np.sum(np.exp(-(np.linalg.norm((away - spot) / (reach * np.array([0.11, 0.035])), axis=1) ** 2)))
         offset, across, up, _ = min(sides, key=crowding) if len(away) else sides[0]
-        ax.annotate(site, points[number], xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8,
+        ax.annotate(site, points[number], xytext=offset, textcoords="offset points", parse_math=False, ha=across, va=up, fontsize=8,
                     zorder=4, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
 
 
@@ -228,7 +228,7 @@ def plot_flows(moves: pd.DataFrame, *, ax: Axes | None = None, most: int = 10) -
         for site, amount in sums.items():
             place[side, site] = height
             ax.add_patch(Rectangle((x - 0.012, -height - amount), 0.024, amount, color=GREY if site == "others" else "black"))
-            ax.text(x + (-0.03 if x == 0 else 0.03), -height - amount / 2, f"{site} {amount:,.0f}",
+            ax.text(x + (-0.03 if x == 0 else 0.03), -height - amount / 2, f"{site} {amount:,.0f}", parse_math=False,
                     ha="right" if x == 0 else "left", va="center", fontsize=8)
             height += max(amount, 0.03 * flows.sum()) + space  # room for the label
         top[level] = height
@@ -266,7 +266,7 @@ def plot_shortage(expected: pd.DataFrame, column: str, *, ax: Axes | None = None
     ax = _axes(ax)
     wide = expected.pivot(index="site", columns="date", values=column)
     image = ax.imshow(wide, aspect="auto", cmap="YlOrRd", vmin=0, vmax=max(highest or wide.to_numpy().max(), 1e-9))
-    ax.set_yticks(range(len(wide)), wide.index, fontsize=8)
+    ax.set_yticks(range(len(wide)), wide.index, fontsize=8, parse_math=False)
     step = max(1, len(wide.columns) // 7)
     ax.set_xticks(range(0, len(wide.columns), step), [f"{date.day} {date:%b}" for date in wide.columns[::step]], fontsize=8)
     ax.figure.colorbar(image, ax=ax, label="units short", pad=0.02)
@@ -410,7 +410,7 @@ def plot_service(service: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         dark = value < low + 0.25 * (high - low)
         ax.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     ax.set_xticks(range(len(service.columns)), [str(name).replace("_", "\n") for name in service.columns], fontsize=8)
-    ax.set_yticks(range(len(service)), service.index, fontsize=8)
+    ax.set_yticks(range(len(service)), service.index, fontsize=8, parse_math=False)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -451,4 +451,83 @@ def plot_frontier(frontier: pd.DataFrame, x: str = "gini", y: str = "shortage", 
     ax.set_ylabel({"shortage": "weighted unit-days short", "transfers": "transfers", "cost": "cost points"}[y])
     ax.legend(frameon=False, fontsize=8)
     ax.margins(0.08)
+    return _tidy(ax)
+
+
+def plot_importance(ranked: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how much worse a model gets without each feature, the most important on top.
+
+    Parameters
+    ----------
+    ranked : pandas.DataFrame
+        As from `medlib.explain.models.rank_features`.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    reach = np.abs(ranked[["low", "high"]].to_numpy() - ranked[["loss"]].to_numpy()).T
+    ax.barh(ranked["feature"], ranked["loss"], height=0.62, color=BLUE, xerr=reach, error_kw={"lw": 1, "ecolor": "black"})
+    ax.axvline(0, color=GREY, lw=1)
+    ax.invert_yaxis()
+    ax.set_xlabel("error added by shuffling")
+    return _tidy(ax)
+
+
+def plot_steps(parts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how an answer adds up: the first part as the start, each further one as a step, the sum as a line.
+
+    Parameters
+    ----------
+    parts : pandas.DataFrame
+        part and units, as from `medlib.explain.models.explain_forecast`.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    reached, steps = parts["units"].cumsum().to_numpy(), parts["units"].iloc[1:]
+    ax.barh(parts["part"].iloc[1:], steps, left=reached[:-1], height=0.62, color=[ORANGE if step > 0 else BLUE for step in steps])
+    for row, (step, left) in enumerate(zip(steps, reached)):
+        ax.annotate(f"{step:+.1f}".replace("-", "\N{MINUS SIGN}"), (max(left, left + step), row), xytext=(4, 0), textcoords="offset points",
+                    va="center", fontsize=8)
+    ax.axvline(reached[0], color=GREY, ls=":", label=f"{parts['part'].iloc[0]} {reached[0]:,.1f}")
+    ax.axvline(reached[-1], color="black", lw=1, label=f"expected {reached[-1]:,.1f}")
+    ax.invert_yaxis()
+    ax.use_sticky_edges = False  # else the lowest step would end in the frame
+    ax.margins(x=0.12)
+    ax.set_xlabel("units needed")
+    ax.legend(frameon=False, fontsize=8)
+    return _tidy(ax)
+
+
+def plot_groups(compared: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how each group's error differs from all others', with intervals; what is beyond chance is marked.
+
+    Parameters
+    ----------
+    compared : pandas.DataFrame
+        Rows of one measure, as from `medlib.explain.groups.compare_groups`; a withheld group keeps its line, empty.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = plt.subplots(figsize=(7, 0.9 + 0.2 * len(compared)))[1] if ax is None else ax
+    rows = np.arange(len(compared))
+    flagged = compared["flagged"].to_numpy(bool)
+    for chosen, colour, label in ((~flagged, GREY, "within chance"), (flagged, RED, "beyond chance")):
+        part = compared[chosen]
+        reach = np.abs(part[["difference_low", "difference_high"]].to_numpy(float) - part[["difference"]].to_numpy(float)).T
+        ax.errorbar(part["difference"], rows[chosen], xerr=reach, fmt="o", ms=4, lw=1, color=colour, label=label)
+    ax.axvline(0, color="black", lw=1)
+    ax.set_yticks(rows, [f"{row.by} {row.group}" for row in compared.itertuples()], fontsize=8, parse_math=False)
+    ax.invert_yaxis()
+    ax.set_xlabel(f"{compared['measure'].iloc[0]}, difference to all others")
+    ax.legend(frameon=False, fontsize=8)
     return _tidy(ax)

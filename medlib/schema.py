@@ -41,6 +41,8 @@ class Column:
         Missing values are allowed.
     required : bool
         The column must be there; an optional column that is absent stays absent.
+    people : bool
+        It counts people as they were observed; small counts of a user's own data must not leave.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Column:
     one_of: tuple[str, ...] = ()
     nullable: bool = False
     required: bool = True
+    people: bool = False
 
     @property
     def expected(self) -> str:
@@ -146,7 +149,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         _number("overtime_share", "most overtime as a share of the staff present", high=1, required=False, nullable=True)),
         ("resource",)),
     Table("demand", "Units needed per period. A missing value was not reported; it is never zero.", "02_prepare", (
-        DATE, SITE, RESOURCE, _number("demand", "units needed in the period", nullable=True),
+        DATE, SITE, RESOURCE, _number("demand", "units needed in the period", nullable=True, people=True),
         Column("imputed", "flag", "filled in by 02_prepare", required=False)), ("date", "site", "resource")),
     Table("capacity", "Units in place; for a drug, units delivered in the period (none on dates without a row). Without a "
                       "date: in every period.",
@@ -169,10 +172,10 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         _number("moves_per_day", "most moves of each resource over this link a day", required=False, nullable=True)),
         ("origin", "destination")),
     Table("arrivals", "Patients who arrive and may be sent to another site on that day. Their need takes the place of `demand`.",
-          "01_collect", (DATE, SITE, RESOURCE, _number("arrivals", "patients who arrive in the period")),
+          "01_collect", (DATE, SITE, RESOURCE, _number("arrivals", "patients who arrive in the period", people=True)),
           ("date", "site", "resource")),
     Table("initial", "Patients from before the first period who are still there.", "01_collect", (
-        DATE, SITE, RESOURCE, _number("remaining", "patients of before who are still there")), ("date", "site", "resource")),
+        DATE, SITE, RESOURCE, _number("remaining", "patients of before who are still there", people=True)), ("date", "site", "resource")),
     Table("stay", "Length of stay: the course of patients through beds after they arrive.", "01_collect", (
         Column("resource", "text", "bed that the patient arrives in; nothing: every bed", required=False, nullable=True),
         Column("occupies", "text", "bed that the patient is in so many days later; nothing: the same", required=False,
@@ -223,7 +226,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         Column("synthetic", "flag", "made up, not observed"),
         Column("notes", "text", "what a reader must know about these data")), ("dataset", "file")),
     Table("demand_collected", "Demand as it came, faults and all.", "01_collect", (
-        DATE, SITE, RESOURCE, _number("demand", "units needed in the period, as reported", low=None, nullable=True))),
+        DATE, SITE, RESOURCE, _number("demand", "units needed in the period, as reported", low=None, nullable=True, people=True))),
     Table("quality", "What cleaning found and did.", "02_prepare", (
         RESOURCE, Column("rule", "text", "the fault looked for"), Column("rows", "integer", "rows with it", low=0),
         _number("share", "share of the resource's rows", high=1), Column("action", "text", "what was done")),
@@ -318,7 +321,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         Column("measure", "text", "name"), Column("value", "number", "value", nullable=True),
         Column("unit", "text", "unit")), ("measure",)),
     Table("outcome", "What really happened over the horizon.", "41_backtest", (
-        DATE, SITE, RESOURCE, _number("demand", "units needed"), _number("capacity", "units in place"),
+        DATE, SITE, RESOURCE, _number("demand", "units needed", people=True), _number("capacity", "units in place"),
         Column("imputed", "flag", "demand was not reported and filled in")), ("date", "site", "resource")),
     Table("ladder", "Every policy rolled through what really happened.", "41_backtest", (
         Column("rung", "text", "policy"), Column("resource", "text", "resource, or 'all' for the weighted sum"),
@@ -422,12 +425,25 @@ def find_failures(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _validate(frame: pd.DataFrame, table: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the frame in the contract's types, worth nothing where it fails, and its failures."""
-    frame = frame.reset_index(drop=True)
-    miscast = _list_miscast(frame, table)
+    doubled = [(-1, name, "", "each column once") for name in frame.columns[frame.columns.duplicated()].unique() if name in table.column]
+    frame = frame.loc[:, ~frame.columns.duplicated()].reset_index(drop=True)
+    frame, nested = _take_out_lists(frame, table)
+    miscast = doubled + nested + _list_miscast(frame, table)
     try:
         return table.to_pandera().validate(frame, lazy=True), _sort_failures(miscast)
     except pa.errors.SchemaErrors as errors:
         return frame, _sort_failures(miscast + _describe_failures(errors.failure_cases, table, frame))
+
+
+def _take_out_lists(frame: pd.DataFrame, table: Table) -> tuple[pd.DataFrame, list[tuple]]:
+    """Return the frame with gaps in the place of lists, which pandera would print as texts or stumble over, and their list."""
+    rows = []
+    for column in table.columns:
+        if column.name in frame and frame[column.name].dtype == object:
+            lists = frame[column.name].map(pd.api.types.is_list_like).astype(bool)
+            rows += [(row, column.name, frame[column.name].iloc[row], column.expected) for row in np.flatnonzero(lists)]
+            frame = frame.assign(**{column.name: frame[column.name].mask(lists)})
+    return frame, rows
 
 
 def _list_miscast(frame: pd.DataFrame, table: Table) -> list[tuple]:

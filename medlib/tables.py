@@ -1,21 +1,28 @@
 """Read and write the named tables of a workspace, checked both ways.
 
 A workspace is a folder of Parquet files, one a table. Relative workspaces are looked up from the project's folder, so
-that JupyterLab, papermill, nbval and the command line agree wherever they were started.
+that JupyterLab, papermill, nbval and the command line agree wherever they were started. The tables of a locked workspace
+(`medlib.privacy.vault`) are opened and locked in memory, with the key from the environment.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pandas as pd
 
+from medlib import unpack
 from medlib.errors import MedlibError
 from medlib.schema import check_frame, get_table
 
 #: The checkout: notebooks/, data/ and reports/ stand in it.
 PROJECT = Path(__file__).resolve().parents[1]
+#: Marks a locked workspace; it is no secret, and without it the tables do not open.
+MARKER = "workspace.locked"
+#: What the name of a locked table ends with.
+SUFFIX = ".locked"
 
 
 def get_workspace(workspace: str | Path) -> Path:
@@ -24,9 +31,20 @@ def get_workspace(workspace: str | Path) -> Path:
 
 
 def has(name: str, workspace: str | Path) -> bool:
-    """Tell whether the table is in the workspace."""
+    """Tell whether the table is in the workspace, plain or locked."""
     get_table(name)
-    return (get_workspace(workspace) / f"{name}.parquet").is_file()
+    return _find(name, workspace) is not None
+
+
+def _find(name: str, workspace: str | Path) -> Path | None:
+    path = get_workspace(workspace) / f"{name}.parquet"
+    there = [file for file in (path, path.with_name(path.name + SUFFIX)) if file.is_file()]
+    if len(there) == 2:  # which one is meant, nobody knows
+        raise MedlibError(f"Table {name!r} lies in {str(workspace)!r} both plain and locked; run `medlib lock` there to keep the plain "
+                          "one, or delete it.")
+    if there and there[0].resolve().parent != path.parent.resolve():
+        raise MedlibError(f"Table {name!r} in {str(workspace)!r} is a link to elsewhere; put the file itself there.")
+    return there[0] if there else None
 
 
 def read(name: str, workspace: str | Path) -> pd.DataFrame:
@@ -46,18 +64,26 @@ def read(name: str, workspace: str | Path) -> pd.DataFrame:
     Raises
     ------
     MedlibError
-        The table is missing (the message names the notebook that writes it) or breaks its contract.
+        The table is missing (the message names the notebook that writes it), breaks its contract, or is locked and does not
+        open with the key of the environment.
     """
-    path = get_workspace(workspace) / f"{name}.parquet"
     writer = get_table(name).writer
-    if not path.is_file():
+    path = _find(name, workspace)
+    if path is None:
         raise MedlibError(f"Table {name!r} is not in workspace {str(workspace)!r}; run notebook {writer} with this "
                           "workspace first.")
-    return check_frame(pd.read_parquet(path), name)
+    return check_frame(_load(path), name)
+
+
+def _load(path: Path) -> pd.DataFrame:
+    if path.suffix == SUFFIX:
+        from medlib.privacy import keys, vault
+        return unpack.read_parquet(io.BytesIO(vault.read_locked(path, keys.read_key())), path.name)
+    return unpack.read_parquet(path)
 
 
 def write(frame: pd.DataFrame, name: str, workspace: str | Path) -> Path:
-    """Check a table and write it whole or not at all.
+    """Check a table and write it whole or not at all; into a locked workspace, locked.
 
     Parameters
     ----------
@@ -75,14 +101,18 @@ def write(frame: pd.DataFrame, name: str, workspace: str | Path) -> Path:
     Raises
     ------
     MedlibError
-        The frame breaks the contract.
+        The frame breaks the contract, or the workspace is locked and the environment's key does not fit.
     """
     frame = check_frame(frame, name)
     folder = get_workspace(workspace)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.parquet"
-    if path.is_file() and pd.read_parquet(path).equals(frame):
-        return path
+    locked, there = (folder / MARKER).is_file(), _find(name, workspace)
+    if there and locked == (there.suffix == SUFFIX) and _load(there).equals(frame):
+        return there
+    if locked:
+        from medlib.privacy import keys, vault
+        return vault.write_locked(frame.to_parquet(index=False, compression="zstd"), path, keys.read_key())
     # A run that dies in the middle leaves the old table or the new one, never half of it.
     part = folder / f".{name}.{os.getpid()}.part"
     frame.to_parquet(part, index=False, compression="zstd")

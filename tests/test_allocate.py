@@ -670,7 +670,7 @@ def test_duals_bound_what_a_little_more_or_less_capacity_does(problem):
                 stock = pd.concat([stock, list_stock((site, None, change, None))])
             else:
                 capacity[place] += change
-            if (problem.scenario_capacity + capacity - problem.capacity).min() < 0:
+            if min(capacity.min(), (problem.scenario_capacity + capacity - problem.capacity).min()) < 0:
                 continue
             other = solve(replace(problem, capacity=capacity, stock=stock))
             assert other.objective >= plan.objective - slope * change - 1e-4

@@ -27,7 +27,7 @@ def ask(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MEDLIB_MIRROR", raising=False)
     monkeypatch.setattr("medlib.report.run.REPORTS", tmp_path / "runs")
-    monkeypatch.setattr("medlib.report.run._execute", execute)
+    monkeypatch.setattr("medlib.report.run.execute_notebook", execute)
 
     def ask(*words):
         monkeypatch.setattr(sys, "argv", ["medlib", *map(str, words)])
@@ -146,7 +146,7 @@ def test_index_is_that_of_the_notebooks(ask):
 
 @pytest.mark.parametrize("command", ["report", "run"])
 @pytest.mark.parametrize(("words", "facts"), [
-    (["-p", "horizon"], ["NAME=VALUE", "'horizon'"]), (["-p", "=3"], ["NAME=VALUE", "'=3'"]),
+    (["-p", "horizon"], ["NAME=VALUE", "'horizon'"]), (["-p", "=3"], ["NAME=VALUE", "no name"]),
     (["-p", "horizon=0"], ["horizon", "at least 1", "got 0"]), (["-p", "horizon=-5"], ["horizon", "at least 1", "got -5"]),
     (["-p", "horizon=abc"], ["'horizon'", "int", "'abc'"]), (["-p", "horizon="], ["'horizon'", "int", "''"]),
     (["-p", "planning_occupancy=nan"], ["'planning_occupancy'", "float", "'nan'"]),
@@ -218,15 +218,24 @@ def test_help_names_every_command(ask):
 
 # --- What reaches a run ----------------------------------------------------------------------------------------------
 
+class Started(list):
+    """What runs would be started with, and their options."""
+
+    def __init__(self):
+        super().__init__()
+        self.options = []
+
+
 @pytest.fixture
 def started(monkeypatch, tmp_path):
     """Catch what a run would be started with; it leaves a page."""
-    given = []
+    given = Started()
     (tmp_path / "reports" / "mine").mkdir(parents=True)
     (tmp_path / "reports" / "mine" / "report.html").write_text("x")
 
-    def start(*what):
+    def start(*what, **options):
         given.append(what[:-1])
+        given.options.append(options)
         return tmp_path / "reports" / "mine"
 
     monkeypatch.setattr(report, "start_run", start)
@@ -327,3 +336,56 @@ def test_weights_that_are_none_are_refused(ask, photos, tmp_path, body):
         (tmp_path / "weights.pt").write_bytes(body)
     assert_refused(ask("label-photos", "weights.pt", photos, "--output", "labels.csv"), "weights.pt")
     assert not os.path.exists("labels.csv")
+
+
+# --- Hostile words ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("rule", "words"), [
+    ("handover_days=0.5", "a whole number"), ("integer=2", "true or false"), ("protect_sites=nan", "takes"), ("handover_days=inf", "takes a number"),
+    ("handover_days=1e999", "takes a number"), ("los_days=nan", "above 0")])
+def test_a_rule_is_never_rounded_in_silence(ask, folder, rule, words):
+    assert_refused(ask("allocate", folder, "-p", rule), rule.partition("=")[0], words)
+
+
+def test_a_rule_says_yes_or_no_in_words():
+    assert cli._read_rules(["integer=TRUE", "protect_sites=0", "handover_days=1.0"]) == {"integer": True, "protect_sites": False, "handover_days": 1}
+
+
+@pytest.mark.parametrize("words", [["allocate", "{long}"], ["export", "sample", "{long}"], ["report", "--dataset", "{long}"], ["report", "-f", "{long}"],
+                                   ["check", "{long}"]])
+def test_a_name_that_no_system_takes_is_refused(ask, words):
+    code, out, err = ask(*(word.replace("{long}", "x" * 5000) for word in words))
+    assert code == 2 and err.count("\n") == 1 and len(err) < 2100
+
+
+@pytest.mark.parametrize("content", [b"horizon: &a [*a]", b"title: " + b"[" * 3000, b"horizon: 0x" + b"f" * 5000, b"horizon: " + b"9" * 5000])
+def test_a_parameter_file_that_unfolds_is_refused(ask, tmp_path, content):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    assert_refused(ask("report", "-f", "mine.yaml"), "mine.yaml")
+
+
+def test_options_of_a_run_are_handed_on(ask, started):
+    ask("report", "--time-limit", "5", "--smallest-count", "11", "--accept", "tables/demand", "--accept", "report.html")
+    ask("report")
+    assert started.options[0] == {"time_limit": 5.0, "smallest_count": 11, "accepted": ["tables/demand", "report.html"]}
+    assert started.options[1] == {"time_limit": 60.0, "smallest_count": None, "accepted": []}
+
+
+def test_a_resumed_run_accepts_places_but_keeps_its_smallest_count(ask, started):
+    ask("run", "--resume", "--accept", "tables/demand")
+    assert started.options[0] == {"time_limit": None, "accepted": ["tables/demand"]}
+    assert_refused(ask("run", "--resume", "--smallest-count", "3"), "smallest count")
+
+
+def test_a_mistyped_parameter_is_not_told_back_whole(ask):
+    code, _, err = ask("report", "-p", "password:hunter2")
+    assert code == 2 and "hunter2" not in err
+
+
+def test_tables_are_locked_and_unlocked(ask, tmp_path, monkeypatch):
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    monkeypatch.setenv("MEDLIB_KEY", ask("make-key")[1].strip())
+    assert ask("lock", tmp_path)[0] == 0 and not (tmp_path / "x.csv").exists()
+    assert ask("unlock", tmp_path)[0] == 0 and (tmp_path / "x.csv").read_text() == "a\n1\n"
+    monkeypatch.delenv("MEDLIB_KEY")
+    assert_refused(ask("lock", tmp_path), "MEDLIB_KEY", "make-key")

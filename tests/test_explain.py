@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from test_allocate import BED, DAY, list_resources, make
 
 from medlib.allocate import Rules, pose_problem, solve
+from medlib.errors import MedlibError
 from medlib.explain import (confirm_prices, describe_prices, format_amount, format_date, format_table, join_words, name_resource,
                             summarise_report)
+from medlib.explain.prices import Extra, describe_range, describe_worth, tabulate_worth, weigh_extras
 from medlib.schema import check_frame
 
 AS_OF = pd.Timestamp("2021-11-20")
@@ -291,3 +294,115 @@ def test_prices_in_words():
     tell(drug, "drug", "Bonn", "1.2")
     assert "14" not in drug
     assert describe_prices(prices.iloc[2:], RESOURCES, NAMES, "14 days") == []
+
+
+# --- What more units are worth ---------------------------------------------------------------------------------------
+
+STAFFED = list_resources("bed", "nurse", requires={"bed": "0.5 nurse"}).assign(unit=["bed-day", "nurse-day"])
+
+
+def crowd(demand=(15.3, 12.1, 9.0), **more):
+    """Three days at one site: ten beds, of which nine may be planned."""
+    return make(BED, {("A", "bed"): list(demand)}, {("A", "bed"): [10, 10, 10]}, **{"planning_occupancy": 0.9, **more})
+
+
+def weigh(problem, *extras, **more):
+    return weigh_extras(solve(problem), extras, **more)
+
+
+def test_any_number_of_beds_on_one_day():
+    few, many, fewer = weigh(crowd(), *(Extra("A", "bed", amount, DAY, DAY) for amount in (3.0, 8.0, -2.0)))
+    # 6.3 are short on that day; each bed holds 0.9 of a patient, so seven beds more are enough.
+    assert (few.promised, few.confirmed) == pytest.approx((270, 270)) and few.saved.tolist() == pytest.approx([2.7])
+    assert (many.promised, many.confirmed) == pytest.approx((720, 630))
+    assert (fewer.promised, fewer.confirmed) == pytest.approx((-180, -180))
+    assert (few.holds_from, few.holds_to) == pytest.approx((-np.inf if np.isinf(few.holds_from) else -10, 7))
+    assert (few.rate, few.rate_above) == pytest.approx((90, 0)) and few.unit == "cost points"
+
+
+def test_a_span_of_days():
+    (worth,) = weigh(crowd(), Extra("A", "bed", 2.0, DAY, DAY + pd.Timedelta(days=1)))
+    # The second day lacks 3.1, which is 3.44 beds.
+    assert (worth.promised, worth.confirmed, worth.holds_to, worth.rate_above) == pytest.approx((360, 360, 3.1 / 0.9, 90))
+    (to_the_end,) = weigh(crowd(), Extra("A", "bed", 2.0, first=DAY + pd.Timedelta(days=1)))
+    assert to_the_end.confirmed == pytest.approx(180)
+
+
+def test_a_bed_with_the_nurses_it_requires():
+    # Six nurses: one is needed anyway, five staff the ten beds in use.
+    problem = make(STAFFED, {("A", "bed"): [15.3], ("A", "nurse"): [1]}, {("A", "bed"): [10], ("A", "nurse"): [6]})
+    alone, staffed = weigh(problem, *(Extra("A", "bed", 2.0, staffed=both) for both in (False, True)))
+    assert alone.confirmed == pytest.approx(100) and staffed.confirmed == pytest.approx(200)
+    assert staffed.saved.tolist() == pytest.approx([2, 0]) and alone.saved.tolist() == pytest.approx([2, -1])
+    assert staffed.holds_to == pytest.approx(5.3)
+    told = describe_worth(alone, NAMES)
+    tell(told, "2", "Aachen", "100")
+    assert "save 2 bed-days of shortage and add 1 nurse-days of shortage (100 cost points in all)" in told
+    assert "2 more staffed beds at A throughout" in describe_worth(staffed)
+
+
+def test_a_promise_at_a_kink_holds_on_one_side():
+    # Need equals what is there: one bed more is worth nothing, one fewer 100; the duals may say either.
+    (worth,) = weigh(crowd([10.0, 5.0, 5.0], planning_occupancy=1.0), Extra("A", "bed", 1.0, DAY, DAY))
+    assert worth.confirmed == pytest.approx(0, abs=1e-6)
+    one_sided = (worth.holds_from, worth.holds_to)
+    assert one_sided == pytest.approx((0, np.inf)) if worth.rate < 50 else one_sided[1] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_drug_comes_once_and_what_is_minimised_is_what_is_counted():
+    drug = list_resources("drug")
+    problem = make(drug, {("A", "drug"): [4, 4, 4]}, {("A", "drug"): [2, 2, 2]})
+    (worth,) = weigh_extras(solve(problem, "shortage"), [Extra("A", "drug", 5.0, DAY + pd.Timedelta(days=1))])
+    assert (worth.confirmed, worth.unit) == (pytest.approx(4), "weighted unit-days")
+
+
+def test_rules_by_hand_hold_and_the_model_stays_as_it_was():
+    plan = solve(make(BED, {("A", "bed"): [15]}, {("A", "bed"): [10], ("B", "bed"): [2]}, [("A", "B")]))
+    plan.problem += plan.model.move[("A", "B"), "bed", DAY] <= 2.5, "one_ambulance"
+    (worth,) = weigh_extras(plan, [Extra("B", "bed", 2.0)])
+    # Half a patient more can be driven there, at 1.2.
+    assert worth.confirmed == pytest.approx(0.5 * 98.8) and worth.holds_to == pytest.approx(0.5)
+    assert plan.solve_again().objective == pytest.approx(plan.objective) and plan.model.posed is plan.posed
+
+
+def test_whole_units_promise_nothing():
+    problem = make(BED, {("A", "bed"): [15.5]}, {("A", "bed"): [10], ("B", "bed"): [9]}, [("A", "B")], integer=True)
+    (worth,) = weigh(problem, Extra("A", "bed", 4.0))
+    # Six are sent at 1.2 before, and two after.
+    assert np.isnan([worth.promised, worth.holds_to]).all() and worth.confirmed == pytest.approx(4 * 1.2)
+
+
+def test_many_scenarios_are_weighed_by_their_tangents(monkeypatch):
+    problem = make(BED, {("A", "bed"): [[12.0], [16.5], [11.2]]}, {("A", "bed"): [10]}, weights=(0.2, 0.3, 0.5))
+    (written,) = weigh(problem, Extra("A", "bed", 4.0))
+    monkeypatch.setattr("medlib.allocate.plan.MANY", 1)
+    (cut,) = weigh(problem, Extra("A", "bed", 4.0))
+    assert written.confirmed == pytest.approx(0.2 * 200 + 0.3 * 400 + 0.5 * 120)
+    assert (cut.promised, cut.confirmed, cut.holds_to) == pytest.approx((written.promised, written.confirmed, written.holds_to), rel=1e-4)
+    assert written.holds_to == pytest.approx(1.2)
+
+
+def test_promise_and_confirmation_stand_side_by_side():
+    worth = weigh(crowd(), Extra("A", "bed", 3.0, DAY, DAY), Extra("A", "bed", 8.0, DAY, DAY), ranges=False)
+    table = tabulate_worth(worth)
+    assert table[["amount", "promised", "confirmed"]].to_numpy().tolist() == pytest.approx(np.array([[3, 270, 270], [8, 720, 630]]))
+    assert table["first"].tolist() == [DAY, DAY] and table["holds_to"].isna().all()
+
+
+def test_words_come_from_the_confirmed_figure():
+    (worth,) = weigh(crowd(), Extra("A", "bed", 8.0, DAY, DAY))
+    told = tell(describe_worth(worth, NAMES), "8", "Aachen", "6.3", "630", "6 May 2024")
+    assert "720" not in told
+    tell(describe_range(worth, NAMES), "90.0", "7.0", "0.0")
+    (nothing,) = weigh(crowd([5, 5, 5]), Extra("A", "bed", 8.0, DAY))
+    assert "change nothing that counts" in describe_worth(nothing)
+    tell(describe_range(nothing), "4.4", "270.0")
+
+
+def test_extras_that_are_not_there_are_refused():
+    plan = solve(crowd())
+    for extra, words in ((Extra("Z", "bed"), "^The problem has no site 'Z'; choose one of A"), (Extra("A", "icu"), "has no resource 'icu'"),
+                         (Extra("A", "bed", first="2030-01-01"), "^The plan has no period from 2030-01-01"),
+                         (Extra("A", "bed", -11.0), "^capacity must be numbers of at least 0")):
+        with pytest.raises(MedlibError, match=words):
+            weigh_extras(plan, [extra])

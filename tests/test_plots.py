@@ -270,3 +270,30 @@ def test_flows_show_every_amount_and_put_the_small_ones_together():
     assert heights == [1.0, 2.0, 3.0, 7.0]
     empty = plots.plot_flows(moves.iloc[:0])
     assert [text.get_text() for text in empty.texts] == ["nothing moves"]
+
+
+def test_importance_is_a_bar_a_feature_with_its_interval():
+    ranked = pd.DataFrame({"feature": ["level now", "weekday"], "loss": [0.4, -0.02], "low": [0.3, -0.05], "high": [0.6, 0.01]})
+    ax = plots.plot_importance(ranked)
+    assert [bar.get_width() for bar in ax.patches] == [0.4, -0.02] and ax.yaxis_inverted()
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["level now", "weekday"]
+    ends = [np.round(path.vertices[:, 0], 6).tolist() for path in ax.collections[0].get_paths()]
+    assert ends == [[0.3, 0.6], [-0.05, 0.01]] and "shuffling" in ax.get_xlabel()
+
+
+def test_steps_add_up_from_the_start_to_the_sum():
+    parts = pd.DataFrame({"part": ["last known figure", "usual change", "size"], "units": [40.0, -3.0, 5.5]})
+    ax = plots.plot_steps(parts)
+    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(40, -3), (37, 5.5)]
+    assert [line.get_xdata()[0] for line in ax.lines] == [40, 42.5]
+    assert {"\N{MINUS SIGN}3.0", "+5.5"} <= set(words(ax)) and "expected 42.5" in words(ax.get_legend())
+
+
+def test_groups_beyond_chance_are_marked_and_withheld_ones_keep_their_line():
+    compared = pd.DataFrame({"by": "site", "group": ["A", "B", "C"], "measure": "error (share)", "difference": [0.2, np.nan, -0.1],
+                             "difference_low": [0.1, np.nan, -0.3], "difference_high": [0.3, np.nan, 0.1], "flagged": [True, False, False]})
+    ax = plots.plot_groups(compared)
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["site A", "site B", "site C"]
+    points = {box.get_label(): np.asarray(box.lines[0].get_xydata(), float) for box in ax.containers}
+    drawn = {label: found[np.isfinite(found[:, 0])].tolist() for label, found in points.items()}
+    assert drawn == {"within chance": [[-0.1, 2]], "beyond chance": [[0.2, 0]]} and ax.get_xlabel().startswith("error (share)")

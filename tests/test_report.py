@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import errno
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import pytest
 from medlib import tables
 from medlib.catalog import hash_folder
 from medlib.errors import MedlibError
-from medlib.report import RunFailed, pipeline, run
+from medlib.report import RunFailed, files, kernel, pipeline, run
 from medlib.report.pipeline import Parameter, check_parameters, convert, list_notebooks, order_chain, read_notebook
 from medlib.simulate import RUNGS, SHORT_LADDER
 
@@ -43,7 +44,7 @@ def write_notebook(folder, name, *cells, reads="nothing", writes="nothing", para
 def settle(project, change):
     """Let runs happen in a project of our own."""
     change.setattr(tables, "PROJECT", project)
-    change.setattr(run, "NOTEBOOKS", project / "notebooks")
+    change.setattr(kernel, "NOTEBOOKS", project / "notebooks")
     change.setattr(run, "REPORTS", project / "reports")
     change.setattr(run, "list_notebooks", partial(list_notebooks, project / "notebooks"))
     return project
@@ -259,7 +260,7 @@ def played(project, monkeypatch):
         write_notebook(project / "notebooks", name, reads=reads, writes=writes,
                        parameters='beds: int = 20\nas_of: str = ""\nhorizon: int = 3\nseed: int = 4\n')
 
-    def play(notebook, folder, parameters, on_cell):
+    def play(notebook, folder, parameters, on_cell, *_):
         play.seen.append((notebook.name, read_manifest(folder)))
         on_cell(1, 2)
         error = play.errors.get(notebook.name)
@@ -268,7 +269,7 @@ def played(project, monkeypatch):
         return error
 
     play.seen, play.errors = [], {}
-    monkeypatch.setattr(run, "_execute", play)
+    monkeypatch.setattr(run, "execute_notebook", play)
     return play
 
 
@@ -327,7 +328,8 @@ def test_resume_takes_the_youngest_unfinished_run_and_no_other(played):
         run.resume_run()
     run.start_run({}, ["30_c"], "whole")
     played.errors["20_b"] = BROKEN
-    for name, started in (("young", "2026-03-02T10:00:00+00:00"), ("old", "2026-03-01T10:00:00+00:00")):
+    # The clock went back between the two: the later one bears the earlier time.
+    for name, started in (("old", "2026-03-02T10:00:00+00:00"), ("young", "2026-03-01T10:00:00+00:00")):
         with pytest.raises(RunFailed):
             run.start_run({}, ["30_c"], name)
         manifest = read_manifest(run.REPORTS / name)
@@ -344,26 +346,26 @@ def test_the_same_name_keeps_the_older_run_beside_it(played):
     for beds in ("7", "8", "9"):
         run.start_run({"beds": beds}, ["10_a"], "mine")
     assert read_manifest(run.REPORTS / "mine")["parameters"]["beds"] == 9
-    kept = sorted(path.name for path in run.REPORTS.iterdir() if path.name != "mine")
+    kept = sorted(path.name for path in run.REPORTS.iterdir() if path.name not in ("mine", ".locks"))
     assert len(kept) == 2 and all(re.fullmatch(r"mine\.\d{14}x*", name) for name in kept)
     assert sorted(read_manifest(run.REPORTS / name)["parameters"]["beds"] for name in kept) == [7, 8]
 
 
-def test_a_manifest_that_dies_half_written_leaves_the_older_one(played, monkeypatch):
-    write = Path.write_text
+def test_a_manifest_that_can_t_be_written_leaves_the_older_one_and_is_told(played, monkeypatch):
+    replace = os.replace
 
-    def die_half_way(self, text, **more):
-        if "run.json" in self.name and '"failed"' in text:
-            write(self, text[:50], **more)
-            raise OSError("no space left on device")
-        return write(self, text, **more)
+    def refuse(part, path):
+        if path.name == "run.json" and '"failed"' in part.read_text(encoding="utf-8"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(part, path)
 
-    monkeypatch.setattr(Path, "write_text", die_half_way)
+    monkeypatch.setattr(files.os, "replace", refuse)
     played.errors["20_b"] = BROKEN
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(RunFailed, match="ValueError: no"):
         run.start_run({}, ["30_c"], "mine")
     manifest = read_manifest(run.REPORTS / "mine")
     assert manifest["status"] == "running" and [row["status"] for row in manifest["notebooks"]] == ["done", "running", "waiting"]
+    assert not list((run.REPORTS / "mine").rglob(".*"))
 
 
 @pytest.mark.parametrize(("given", "targets", "name", "words"), [
@@ -559,7 +561,7 @@ def test_the_page_asks_for_nothing_outside_itself(page, finished):
 
 def test_the_contents_name_every_head(page):
     words = [word.strip() for word in page.text["nav"] if word.strip()]
-    assert words == ["What was asked", "Before & after", "Provenance"]
+    assert words == ["What was asked", "Before & after", "Model and data card", "Provenance"]
 
 
 def test_the_title_is_text(page, finished):

@@ -10,14 +10,14 @@ from medlib.allocate.equity import count_service, measure_equity, measure_gini, 
 from medlib.allocate.fairness import FairPlan, solve_fair
 from medlib.allocate.frontier import count_withheld, trace_frontier
 from medlib.allocate.model import Model
-from medlib.allocate.plan import Decision, Plan, Shipment, make_model, read_plan, solve, solve_lexicographic
+from medlib.allocate.plan import Decision, Infeasible, Plan, Shipment, make_model, read_plan, solve, solve_lexicographic
 from medlib.allocate.pose import choose_forecast, pose_problem, spread, weigh_levels, weigh_pairs
 from medlib.allocate.problem import Problem, Rules, list_requirements, sort_by_need, weigh_shortage
 from medlib.allocate.recourse import face_plan
 from medlib.allocate.risk import Risk, average_scenarios, bound_demand
 from medlib.allocate.worth import cost_plan, wait_and_see, weigh_worth
 
-__all__ = ["Decision", "FairPlan", "Model", "Plan", "Problem", "Risk", "Rules", "Shipment", "average_scenarios", "bound_demand", "choose_forecast",
+__all__ = ["Decision", "FairPlan", "Infeasible", "Model", "Plan", "Problem", "Risk", "Rules", "Shipment", "average_scenarios", "bound_demand", "choose_forecast",
            "cost_plan", "count_service", "count_withheld", "face_plan", "list_requirements", "make_model", "measure_equity",
            "measure_gini", "pose_problem", "read_plan", "solve", "solve_fair", "solve_lexicographic", "sort_by_need", "spread",
            "tabulate_units", "trace_frontier", "wait_and_see", "weigh_levels", "weigh_pairs", "weigh_shortage", "weigh_worth"]

@@ -30,8 +30,31 @@ MEDIUM, LARGE = 40_000, 400_000
 #: From so many numbers of shortage on (as measured by benchmarks/uncertainty.py), tangents stand for the scenarios where they can.
 MANY = 4_000
 LOOSE, SUPPORT = 1e-3, 1e-2
+#: Families of rows that somebody asked for begin so; all others describe the world.
+ASKED = ("limit_", "hold_", "all_", "day_budget", "site_budget", "release", "transport")
 #: By so much, relative to its least amount, a part may be exceeded when the next is minimised.
 SLACK = 1e-7
+
+
+class Infeasible(MedlibError):
+    """No plan keeps all limits; `medlib.explain.conflicts` tells which of them, and what to give up, from the `model`."""
+
+    def __init__(self, model: Model | None = None):
+        super().__init__("The allocation has no optimal plan: HiGHS says 'Infeasible'.")
+        self.model = model
+
+    @cached_property
+    def _told(self) -> str:
+        # HiGHS searches for minutes where a problem is large, so only for those who read the message.
+        conflict = tell_conflict(self.model.lp) if self.model and self.model.lp.live else ""
+        return f"{self.args[0]} {conflict}".strip()
+
+    def __str__(self) -> str:
+        return self._told
+
+    def __reduce__(self):
+        # A live HiGHS model stays in its process.
+        return MedlibError, (str(self),)
 
 
 class Shipment(NamedTuple):
@@ -72,11 +95,12 @@ class Plan:
     model : Model
         The solved PuLP model.
     status : str
-        HiGHS' own word: 'Optimal', or 'Time limit reached' for the best plan in whole units found in time.
+        HiGHS' own word: 'Optimal', or 'Time limit reached' for the best plan in whole units found in time; of several parts minimised
+        in order, of the first that was not solved to the end.
     objective : float
         Cost points, or the amount of the part minimised last.
     gap : float
-        How far, relative to the objective, the plan may lie above the optimum.
+        How far, relative to the objective, the plan may lie above the optimum; the largest over the parts minimised.
     parts : pandas.DataFrame
         Indexed by part of the objective: amount, price, cost.
     shipments : list of Shipment
@@ -251,7 +275,8 @@ def solve(posed: Problem, minimise: str | Sequence[str] = COST, at_most: dict[st
     Raises
     ------
     MedlibError
-        HiGHS found no optimum (for whole units: no plan within the time); the message gives its status.
+        HiGHS found no optimum (`Infeasible`: no plan keeps all limits), or in whole units no plan within the time; the message
+        gives its status.
     """
     model = make_model(posed, risk)
     for part, most in (at_most or {}).items():
@@ -289,6 +314,7 @@ def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = 
     """Solve a model, to which rules may have been added by hand, and read the plan; parameters as `solve`."""
     options = choose_method(model, GAP if gap is None else gap) | ({"solver": method} if method else {})
     order = [minimise] if isinstance(minimise, str) else list(minimise)
+    proofs: list[tuple[str, float]] = []
     for part in order[:-1]:
         model.limit(part, np.inf, "hold")
     for place, part in enumerate(order):
@@ -297,12 +323,13 @@ def read_plan(model: Model, minimise: str | Sequence[str] = COST, method: str = 
             _solve_large(model, options)
         else:
             _solve(model, options)
+        proofs.append((model.lp.outcome, model.lp.gap))
         if place < len(order) - 1:
             model.limit(part, model.lp.minimum + SLACK * max(1.0, abs(model.lp.minimum)), "hold")
             if model.lp.column_count < LARGE and options["solver"] == "ipm":
                 # The simplex method starts from the last plan; the interior point method cannot.
                 options = options | {"solver": "simplex"}
-    plan = _read(model, order)
+    plan = _read(model, order, proofs)
     for part in order[:-1]:
         model.limit(part, np.inf, "hold")
     return plan
@@ -325,11 +352,16 @@ def _solve(model: Model, options: dict[str, object]) -> None:
     lp = model.lp
     for attempt in (options, {"solver": "simplex"}):
         lp.solve(model.make_solver(msg=False, threads=1, **attempt))
-        if lp.outcome in ("Optimal", "Infeasible", "Unbounded") or lp.outcome == "Time limit reached" and np.isfinite(lp.gap):
+        if lp.outcome in ("Optimal", "Infeasible", "Unbounded", "Time limit reached"):
             break
         lp.live = None
+    if lp.outcome == "Time limit reached" and not np.isfinite(lp.gap):
+        lp.live = None
+        raise MedlibError(f"No plan in whole units was found within {options['timeLimit']:g} s; allow a larger gap, or fractions.")
     if lp.outcome not in ("Optimal", "Time limit reached"):
-        raise MedlibError(f"The allocation has no optimal plan: HiGHS says {lp.outcome!r}. {tell_conflict(lp)}")
+        if lp.outcome == "Infeasible":
+            raise Infeasible(model)
+        raise MedlibError(f"The allocation has no optimal plan: HiGHS says {lp.outcome!r}; look at limits and at the rules added by hand.")
 
 
 def tell_conflict(lp: BlockProblem) -> str:
@@ -337,15 +369,18 @@ def tell_conflict(lp: BlockProblem) -> str:
     names = lp.find_conflict()
     if not names:
         return "Shortage is always allowed, so look at limits and at the rules added by hand first."
-    # What somebody asked for comes first: limits and rules by hand, then the rows that describe the world.
-    families = tuple(f"{name}_" for name in lp.rows if not name.startswith(("limit", "hold")))
-    names.sort(key=lambda name: name.startswith(families))
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"These cannot hold together: {', '.join(names[:6])}{more}."
+    # What somebody asked for comes first: limits and rules by hand, then what describes the world.
+    world = tuple(f"{name}_" for name in {**lp.rows, **lp.columns} if not name.startswith(ASKED))
+    asked = [name for name in names if not name.startswith(world)] or names
+    more = f", with {len(names) - len(asked[:6])} further bounds" if len(names) > len(asked[:6]) else ""
+    return (f"These cannot hold together: {', '.join(asked[:6])}{more}; medlib.explain.conflicts.explain_conflict tells the fewest of "
+            "them, and the cheapest way out.")
 
 
-def _read(model: Model, order: list[str]) -> Plan:
+def _read(model: Model, order: list[str], proofs: list[tuple[str, float]]) -> Plan:
     lp, posed = model.lp, model.asked
+    # What was not proven for one part is not proven for the plan.
+    status = next((outcome for outcome, _ in proofs if outcome != "Optimal"), "Optimal")
     decided = {name: np.maximum(lp.columns[name].value, 0.0) for name in DECIDED if name in lp.columns}
     short, told = _read_short(model, decided)
     surge = np.zeros(posed.surge.shape)
@@ -353,7 +388,7 @@ def _read(model: Model, order: list[str]) -> Plan:
     duals = {name: rows.dual for name, rows in lp.rows.items()} | {row.name: row.pi for row in lp.list_rows_by_hand()}
     amounts = {part: model.measure(part) for part in model.prices} | told
     parts = pd.DataFrame({"amount": amounts, "price": model.prices})
-    return Plan(model=model, status=lp.outcome, objective=lp.minimum, gap=lp.gap,
+    return Plan(model=model, status=status, objective=lp.minimum, gap=max(gap for _, gap in proofs),
                 parts=parts.assign(cost=parts["amount"] * parts["price"]), shipments=_read_shipments(model), surge_units=surge,
                 short=np.where(short < NOISE, 0.0, short), duals=duals,
                 stock=_tabulate_stock(model), posed=posed, minimise=order, decided=decided)

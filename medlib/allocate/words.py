@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from medlib.allocate.plan import Plan
 
 
+#: A relative gap up to this is none.
+PROVEN = 1e-6
+
+
 def _write(amount: float) -> str:
     return f"{amount:,.0f}" if abs(amount) >= 20 or abs(amount - round(amount)) < 0.05 else f"{amount:,.1f}"
 
@@ -43,17 +47,25 @@ def _tell_idle(plan: Plan, idle: np.ndarray, before: float) -> str:
             f"{posed.dates[period]:%Y-%m-%d}).")
 
 
+def _tell_status(plan: Plan) -> str:
+    """The solver's own word; a plan that is not proven optimal says so, with its gap."""
+    share = f"{100 * plan.gap:.2g} %"
+    if plan.status != "Optimal":
+        return f"not proven optimal: {plan.status.lower()}, another may be up to {share} better"
+    return "optimal" if plan.gap <= PROVEN else f"optimal to within {share}"
+
+
 def _tell_moves(plan: Plan) -> str:
     moves = plan.moves
     opened = float(plan.surge_units.sum())
     surge = f"opens {_write(opened)} surge unit-days" if opened > 0.05 else "opens no surge"
     if moves.empty:
-        return f"The plan ({plan.status.lower()}) moves nothing and {surge}."
+        return f"The plan ({_tell_status(plan)}) moves nothing and {surge}."
     routes = moves.groupby(["origin", "destination"])["amount"].sum().sort_values(ascending=False, kind="stable")
     (origin, destination), most = routes.index[0], routes.iloc[0]
     amounts = ", ".join(f"{_write(amount)} {name}" for name, amount in moves.groupby("resource")["amount"].sum().items())
     kilometres = float((moves["amount"] * moves["distance_km"]).sum() / moves["amount"].sum())
-    return (f"The plan ({plan.status.lower()}) moves {amounts} over {len(routes)} routes, {_write(kilometres)} km on average, most "
+    return (f"The plan ({_tell_status(plan)}) moves {amounts} over {len(routes)} routes, {_write(kilometres)} km on average, most "
             f"from {origin} to {destination} ({_write(most)}), and {surge}.")
 
 

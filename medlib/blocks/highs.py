@@ -108,9 +108,14 @@ class BlockHiGHS(pulp.HiGHS):
         """Send the whole problem, or what changed since the last solve."""
         hand = ByHand(lp)
         if lp.live and hand.matches(lp.hand) and lp.solved_whole == self.mip:
+            starts = [piece.highs.getSolution() for piece in lp.live]
             for piece in lp.live:
                 piece.highs.passOptions(lp.solverModel.getOptions())
             self._send_changes(lp, hand)
+            # The simplex method starts warm by itself; a search for whole units has to be given the last plan.
+            for piece, start in zip(lp.live, starts) if self.mip and is_whole(lp) else ():
+                if start.value_valid:
+                    piece.highs.setSolution(start)
         else:
             lp.live, lp.solved_whole = self._hand_over(lp, hand), self.mip
         lp.hand, lp.solverModel = hand, lp.live[0].highs
@@ -176,8 +181,7 @@ class BlockHiGHS(pulp.HiGHS):
         words = ["Optimal" if word == "Empty" else word for word in words]
         worst = next((place for place, word in enumerate(words) if word != "Optimal"), 0)
         lp.outcome, lp.minimum = words[worst], sum(info.objective_function_value for info in infos) + lp.hand.constant
-        integer = any(family.integer for family in lp.columns.values()) or any(v.cat == "Integer" for v in lp.hand.own)
-        lp.gap = max(info.mip_gap for info in infos) if integer else 0.0
+        lp.gap = max(info.mip_gap for info in infos) if is_whole(lp) else 0.0
         for variable in [*lp.touched.values(), *lp.hand.own]:
             column = lp.hand.number[variable.name]
             variable.varValue, variable.dj = float(lp.solution.column_value[column]), float(lp.solution.column_dual[column])
@@ -191,6 +195,12 @@ class BlockHiGHS(pulp.HiGHS):
             solverModel=SimpleNamespace(getModelStatus=highs.getModelStatus, getObjectiveValue=highs.getObjectiveValue,
                                         getSolution=lambda: none),
             variables=list, exported_variables=list, constraints=list, _constraints={}))
+
+
+def is_whole(lp: BlockProblem) -> bool:
+    """Something in the program is integer, so that it has no duals."""
+    return any(family.integer and family.size for family in lp.columns.values()) or any(
+        variable.cat == "Integer" for variable in lp.variables())
 
 
 def _find(numbers: np.ndarray, members: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | slice]:

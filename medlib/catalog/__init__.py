@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -84,7 +85,7 @@ def locate_dataset(dataset: str) -> str:
         if CATALOG[dataset].url:
             fetch(CATALOG[dataset])
         return dataset
-    if not Path(dataset).is_dir():
+    if not os.path.isdir(dataset):  # unlike Path's, false for what no system takes for a name
         raise MedlibError(f"Dataset {dataset!r} is neither in the catalogue ({', '.join(CATALOG)}) nor a folder; see "
                           "`medlib datasets`.")
     read_folder(Path(dataset))
@@ -111,7 +112,7 @@ def hash_folder(folder: Path) -> str:
     import hashlib
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".csv", ".parquet") and path.stem in INPUTS:
+        if path.suffix in (".csv", ".parquet") and path.stem in INPUTS and path.is_file():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

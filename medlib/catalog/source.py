@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import warnings
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from medlib import unpack
 from medlib.errors import MedlibError
 from medlib.tables import PROJECT
 
@@ -106,6 +106,6 @@ def fetch(entry: Dataset) -> Path:
 def _unpack(packed: Path, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(gzip.decompress(packed.read_bytes()))
+    part.write_bytes(unpack.unpack_gzip(packed))
     os.replace(part, path)
     return path

@@ -60,6 +60,12 @@ def format_table(frame: pd.DataFrame, headers: dict[str, str] | None = None, dig
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
+def format_list(sentences: list[str], ordered: bool = False) -> str:
+    """Format sentences as an HTML list; nothing in them is taken for markup."""
+    items = "".join(f"<li>{html.escape(sentence, quote=False)}</li>" for sentence in sentences)
+    return f'<ol class="answer">{items}</ol>' if ordered else f"<ul>{items}</ul>"
+
+
 def name_resource(resource: str) -> str:
     """Write a resource's identifier as people do: 'icu_bed' becomes 'ICU bed'."""
     return " ".join(word.upper() if word in ("icu", "ed", "or", "ct", "mri") else word for word in resource.split("_"))

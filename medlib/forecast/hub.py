@@ -7,6 +7,7 @@ visits for influenza-like illness.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medlib import unpack
 from medlib.errors import MedlibError
 from medlib.forecast.combined import Combination
 from medlib.forecast.trees import GradientBoosting, RandomForest
@@ -30,6 +32,8 @@ COVID, SUMMER = (pd.Timestamp("2020-03-14"), pd.Timestamp("2021-09-04")), (6, 7,
 #: Reference dates whose snapshot came out a day late: the hub waited for it.
 LATE = {pd.Timestamp("2024-04-13")}
 WEEK = pd.Timedelta(days=7)
+#: No place has more admissions, or more times 100,000 people: larger numbers are slips.
+MOST = 1e6
 #: What the hub's forecasts are combined of.
 MEMBERS = ("forest", "boosting", "network")
 
@@ -58,13 +62,27 @@ def read_hub_folder(folder: Path) -> HubData:
     Raises
     ------
     MedlibError
-        A file is missing.
+        A file is missing, or holds something else than described above.
     """
     folder = Path(folder)
     if missing := [name for name in ("target_vintages.parquet", "locations.csv") if not (folder / name).is_file()]:
         raise MedlibError(f"{folder} must hold {missing[0]}; see the docstring of medlib.forecast.hub.")
+    try:
+        hub = _read_tables(folder)
+    except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
+        raise MedlibError(f"The tables in {folder} are not as the docstring of medlib.forecast.hub describes them ({type(error).__name__}); "
+                          "fetch them anew.") from None
+    demand, sizes = hub.vintages["demand"], hub.vintages["site"].map(hub.sizes)
+    wrong = hub.vintages[["as_of", "date"]].isna().any(axis=1) | ~(demand.isna() | demand.between(0, MOST)) | ~sizes.between(1e-5, MOST)
+    if wrong.any():
+        raise MedlibError(f"target_vintages.parquet in {folder} must hold dates, numbers of at least 0 and locations whose population "
+                          f"locations.csv tells; row {int(np.argmax(wrong))} does not.")
+    return hub
+
+
+def _read_tables(folder: Path) -> HubData:
     locations = pd.read_csv(folder / "locations.csv", dtype={"location": str})
-    vintages = pd.read_parquet(folder / "target_vintages.parquet")
+    vintages = unpack.read_parquet(folder / "target_vintages.parquet")
     vintages = pd.DataFrame({"as_of": pd.to_datetime(vintages["as_of"]).astype("datetime64[us]"),
                              "date": pd.to_datetime(vintages["date"]).astype("datetime64[us]"),
                              "site": vintages["location"].astype(str), "resource": RESOURCE,
@@ -75,10 +93,10 @@ def read_hub_folder(folder: Path) -> HubData:
 
 
 def _read_ilinet(path: Path, locations: pd.DataFrame) -> pd.DataFrame:
-    visits = pd.read_csv(path, na_values="NA", parse_dates=["week_start"])
-    date = (visits["week_start"] + pd.Timedelta(days=6)).astype("datetime64[us]")
+    visits = pd.read_csv(io.BytesIO(unpack.unpack_gzip(path)), na_values="NA")
+    date = (pd.to_datetime(visits["week_start"], format="%Y-%m-%d") + pd.Timedelta(days=6)).astype("datetime64[us]")
     history = pd.DataFrame({"date": date, "site": visits["region"].map(dict(zip(locations["location_name"], locations["location"]))),
-                            "resource": RESOURCE, "demand": visits["unweighted_ili"]}).dropna(subset="site")
+                            "resource": RESOURCE, "demand": pd.to_numeric(visits["unweighted_ili"])}).dropna(subset="site")
     history = history.assign(learn=~(history["date"].between(*COVID) | history["date"].dt.month.isin(SUMMER)))
     return history.drop_duplicates(["date", "site"]).reset_index(drop=True)
 

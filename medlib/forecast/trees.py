@@ -72,19 +72,20 @@ class TreeForecaster(PooledForecaster):
 
     def make_rows(self, wide: pd.DataFrame, origins: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
         """Features at the origins, and the changes that followed as the trees learn them (divided by their spread)."""
-        features, scale = self._describe(wide, origins, self.horizon)
+        features, scale = self.describe(wide, origins, self.horizon)
         values, ahead = wide.to_numpy(), origins[:, None] + np.arange(1, self.horizon + 1)
         anchors = find_anchors(origins, self.horizon, self.period)
         change = shrink(values[ahead].reshape(-1), scale) - shrink(values[anchors].reshape(-1), scale)
         return features, change / np.tile(np.repeat(self.spread, wide.shape[1]), len(origins))
 
-    def _describe(self, wide: pd.DataFrame, origins: np.ndarray, horizon: int):
+    def describe(self, wide: pd.DataFrame, origins: np.ndarray, horizon: int) -> tuple[pd.DataFrame, np.ndarray]:
+        """Features at the origins as the trees see them, and each row's scale."""
         return make_features(wide, origins, horizon, self.period, self.resources, self.measure_sizes(wide), self.trends,
                              season=not self.trends or self.analogues is not None)
 
     def _forecast(self, known: pd.DataFrame, horizon: int) -> np.ndarray:
         origin = np.array([len(known) - 1])
-        features, scale = self._describe(known, origin, horizon)
+        features, scale = self.describe(known, origin, horizon)
         anchor = shrink(known.to_numpy()[find_anchors(origin, horizon, self.period)].reshape(-1), scale)
         change = self._predict(features.to_numpy()) * np.repeat(self.spread[:horizon], known.shape[1])[:, None]
         quantiles = expand(anchor[:, None] + change, scale[:, None])

@@ -49,8 +49,8 @@ def check_folder(folder: str | Path, foresight: bool = False) -> tuple[dict[str,
     folder = Path(folder)
     try:
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    except OSError as error:
-        raise MedlibError(f"Expected a folder of tables; {str(folder)!r} cannot be listed: {error.strerror}.") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no system takes
+        raise MedlibError(f"Expected a folder of tables; {str(folder)!r} cannot be listed: {getattr(error, 'strerror', error)}.") from None
     admitted = foresight and any(f"arrivals{end}" in names for end in (".csv", ".parquet"))
     optional = {*schema.OPTIONAL_INPUTS, *(["demand"] if admitted else [])}
     sources = {name: read_source(folder, names, name, name in optional) for name in schema.INPUTS}

@@ -36,6 +36,10 @@ HINTS = {"picture": {"(?s:.+)": "in a CSV file written as Base64; a Parquet file
     "(?s:.+)": "such as 2021-12-31; no other way of writing a date"}}
 
 
+#: What breaks lines, steers a terminal or turns the direction of writing: in a name it could only mislead.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
 def convert_cells(source: Source) -> pd.DataFrame:
     """Return the cells in the contract's types, and flag those that break it; what cannot be read is missing."""
     columns = schema.get_table(source.name).column
@@ -54,6 +58,8 @@ def _convert_column(source: Source, column: schema.Column) -> pd.api.extensions.
             wrong[text] = "; ".join([column.expected, *hints[:1]])
         elif value is not None and not _fits(value, column):
             wrong[text] = column.expected
+        elif value and column.kind == "text" and column.name != "text" and CONTROL.search(value):  # free text is no name
+            wrong[text] = "a text in one line, without control characters"
     source.flag_texts(column.name, wrong)
     return pd.array(values, dtype=DTYPES[column.kind]).take(codes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import codecs
 import csv
 import io
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from medlib import schema
+from medlib import schema, unpack
+from medlib.errors import MedlibError
+from medlib.intake.sheets import format_csv, unguard
 
 #: Longest value shown, in characters.
 SHOWN = 60
@@ -74,8 +75,14 @@ def read_source(folder: Path, names: list[str], name: str, optional: bool) -> So
     if source.file not in names:
         return source
     path = folder / source.file
+    if path.resolve().parent != folder.resolve() or path.stat().st_size > unpack.MOST_BYTES:
+        source.add(None, "", "", f"a file in this very folder, not a link out of it, of at most {unpack.MOST_BYTES // 10**6:,} MB")
+        return source
     try:
         text = _decode(source, path.read_bytes()) if path.suffix == ".csv" else _print_parquet(path)
+    except MedlibError as error:
+        source.add(None, "", "", f"a {path.suffix} file that can be read; {error}".removesuffix("."))
+        return source
     except Exception as error:  # a damaged Parquet file fails in many ways, and none may stop the other checks
         source.add(None, "", "", f"a {path.suffix} file that can be read ({type(error).__name__})")
         return source
@@ -105,13 +112,11 @@ def _find_file(names: list[str], name: str, optional: bool) -> Source:
 
 def _print_parquet(path: Path) -> str:
     """Return a Parquet file as the text of a CSV file."""
-    frame = pd.read_parquet(path)
+    frame = unpack.read_parquet(path)
     frame = frame.reset_index() if any(frame.index.names) else frame
     for name in frame.select_dtypes(["datetime", "datetimetz"]):  # one time of day brings midnight to every other row
         frame[name] = frame[name].astype("str").str.removesuffix(" 00:00:00")
-    for name in frame.columns[frame.dtypes == object]:
-        frame[name] = [base64.b64encode(cell).decode() if isinstance(cell, bytes) else cell for cell in frame[name]]
-    return frame.to_csv(index=False)
+    return format_csv(frame)
 
 
 def _decode(source: Source, data: bytes) -> str:
@@ -167,7 +172,8 @@ def _fill(source: Source, rows: dict[int, list[str]]) -> None:
             source.add(line, "", f"{len(row)} cells", f"{width} cells as in the header; a cell that holds a comma "
                                                       "stands in double quotes")
             source.torn.add(line)
-    source.cells = pd.DataFrame({name: [row[place] if place < len(row) else "" for _, row in body]
+    spoken = {name: unguard if schema.get_table(source.name).column[name].kind in ("text", "picture") else str for name in places}
+    source.cells = pd.DataFrame({name: [spoken[name](row[place]) if place < len(row) else "" for _, row in body]
                                  for name, place in places.items()}, index=[line for line, _ in body], dtype="str")
     source.bare = source.cells.apply(lambda cells: cells.str.strip())
 

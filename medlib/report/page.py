@@ -1,21 +1,40 @@
-"""One self-contained HTML page from the executed report notebook and the run's manifest."""
+"""One self-contained HTML page from the executed report notebook and the run's manifest.
+
+Names and texts of the data stand in it, and whoever wrote them may have meant harm. So the page is cleaned as a whole, last of all: what
+is not in `TAGS` becomes text, pictures stand in the page itself, links lead to the web, within the page or to the notebooks beside it.
+Its content-security policy forbids the browser what might have got through: scripts, frames, forms, and every fetch.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
-import os
 import re
 from pathlib import Path
 from string import Template
 
+import bleach
 import nbformat
+from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 
+from medlib.report.card import format_card
+from medlib.report.files import write_whole
+
 TEMPLATE = Path(__file__).parent / "template" / "page.html"
+#: What a page is made of: words, lists, tables and pictures.
+TAGS = frozenset("a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre s section "
+                 "small span strong sub sup table tbody td tfoot th thead tr u ul".split())
+#: Pictures that a page holds itself, and where its links may lead.
+PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=\s]*")
+LINK = re.compile(r"https?://\S+|#[\w-]*|notebooks/\w[\w.-]*\.ipynb", re.IGNORECASE)
+#: In a Markdown cell people speak, in an output the data: there a link is text like any other.
+SPOKEN_BY_DATA = ".output a, .output img:not([src^='data:'])"
 
 
 def write_page(folder: Path, manifest: dict) -> Path:
-    """Write ``report.html`` of a run: outputs and prose of its report notebook, then provenance.
+    """Write ``report.html`` of a run: outputs and prose of its report notebook, the card, then provenance.
 
     Parameters
     ----------
@@ -27,40 +46,75 @@ def write_page(folder: Path, manifest: dict) -> Path:
     Returns
     -------
     pathlib.Path
-        The page. It asks for nothing outside itself; links lead to the executed notebooks beside it.
+        The page. It asks for nothing outside itself and runs nothing; links lead to the executed notebooks beside it.
     """
     notebook = nbformat.read(folder / "notebooks" / f"{manifest['notebooks'][-1]['name']}.ipynb", as_version=4)
     notebook.cells = [cell for cell in notebook.cells if "not-in-report" not in cell.metadata.get("tags", [])]
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True,
-                            exclude_input_prompt=True, exclude_anchor_links=True)
+                            exclude_input_prompt=True, exclude_anchor_links=True, sanitize_html=False)  # cleaned below, as a whole
     body, _ = exporter.from_notebook_node(notebook)
-    body = re.sub(r"<h2[^>]*>(.*?)</h2>", _mark_head, body, flags=re.DOTALL)
-    body = _describe_pictures(body) + _format_provenance(folder, manifest)
-    title = re.sub("<[^>]+>", "", (re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S) or ["", "Allocation report"])[1]).strip()
-    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(html.unescape(title)), contents=_format_contents(body), body=body)
-    part = folder / ".report.html.part"
-    part.write_text(page, encoding="utf-8")
-    os.replace(part, folder / "report.html")
-    return folder / "report.html"
+    body = BeautifulSoup(body + format_card(folder, manifest) + _format_provenance(folder, manifest), "html.parser")
+    _disarm(body)
+    contents = _mark_heads(body)
+    title = body.h1.get_text().strip() if body.h1 else "Allocation report"
+    return write_whole(folder / "report.html", _fill_template(title, contents, clean_html(str(body))))
 
 
-def _mark_head(match: re.Match) -> str:
-    anchor = re.sub(r"[^a-z0-9]+", "-", re.sub("<[^>]+>", "", match[1]).lower()).strip("-")
-    return f'<h2 id="{anchor}">{match[1]}</h2>'
+def clean_html(text: str) -> str:
+    """Return HTML with nothing in it that runs, fetches or disguises; tags that are not in `TAGS` become text.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+    """
+    return bleach.clean(text, tags=TAGS, attributes=_may_stay, protocols=("http", "https", "data"))
 
 
-def _describe_pictures(body: str) -> str:
-    """Give each picture its section's head as text for readers who can't see it."""
-    sections = re.split(r"(?=<h2 )", body)
-    heads = [re.search(r"<h2[^>]*>(.*?)</h2>", section, re.DOTALL) for section in sections]
-    return "".join(re.sub(r'(<img[^>]*?)alt="[^"]*"', rf'\1alt="Chart: {head[1] if head else "report"}"', section)
-                   for section, head in zip(sections, heads))
+def _may_stay(tag: str, name: str, value: str) -> bool:
+    """Tell whether an attribute is kept."""
+    if (tag, name) == ("a", "href"):
+        return LINK.fullmatch(value) is not None
+    if (tag, name) == ("img", "src"):
+        return PICTURE.fullmatch(value) is not None
+    return name in {"h2": ("class", "id"), "img": ("class", "alt", "width", "height"), "ol": ("class", "start"),
+                    "td": ("class", "colspan", "rowspan"), "th": ("class", "colspan", "rowspan", "scope")}.get(tag, ("class",))
 
 
-def _format_contents(body: str) -> str:
-    heads = re.findall(r'<h2[^>]*id="([^"]+)"[^>]*>(.*?)</h2>', body, re.S)
-    return "\n".join(f'<li><a href="#{anchor}">{re.sub("<[^>]+>", "", text).strip()}</a></li>' for anchor, text in heads)
+def _disarm(body: BeautifulSoup) -> None:
+    """Take out links and remote pictures that the data brought, and the styles of frames that were shown as they are."""
+    for element in body.select("style"):
+        element.decompose()
+    for element in body.select(SPOKEN_BY_DATA):
+        if element.name == "img":
+            element.replace_with(element.get("alt", ""))
+        else:
+            element.unwrap()
+
+
+def _mark_heads(body: BeautifulSoup) -> str:
+    """Give each section an anchor, and each picture its section's head as text for readers who can't see it; returns the contents."""
+    heads, head = {}, "report"
+    for element in body.find_all(["h2", "img"]):
+        if element.name == "img":
+            element["alt"] = f"Chart: {head}"
+            continue
+        head = element.get_text().strip()
+        anchor = re.sub(r"[^a-z0-9]+", "-", head.lower()).strip("-") or "section"
+        while anchor in heads:
+            anchor += "-"
+        element["id"], heads[anchor] = anchor, head
+    return "\n".join(f'<li><a href="#{anchor}">{html.escape(words)}</a></li>' for anchor, words in heads.items())
+
+
+def _fill_template(title: str, contents: str, body: str) -> str:
+    """Put the page together; the policy lets the browser apply the template's own style and no other."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    style = hashlib.sha256(re.search("<style>(.*?)</style>", text, re.DOTALL)[1].encode()).digest()
+    return Template(text).substitute(title=html.escape(title), contents=contents, body=body, style=base64.b64encode(style).decode())
 
 
 def _format_provenance(folder: Path, manifest: dict) -> str:

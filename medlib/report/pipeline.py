@@ -18,6 +18,7 @@ from types import MappingProxyType
 import nbformat
 
 from medlib.errors import MedlibError
+from medlib.report.secrets import hide, is_secret, refuse_secret
 from medlib.tables import PROJECT
 
 NOTEBOOKS = PROJECT / "notebooks"
@@ -90,6 +91,9 @@ def _read_parameters(source: str, name: str) -> dict[str, Parameter]:
         except (AttributeError, KeyError, TypeError, ValueError):
             raise MedlibError(f"Notebook {name}: each parameter is written `name: type = literal  # unit`, with a type of "
                               f"{', '.join(TYPES)}; got {ast.unparse(node)!r}.") from None
+        if is_secret(node.target.id) and default != "":
+            raise MedlibError(f"Notebook {name}: the secret parameter {node.target.id!r} must be an empty text in the parameters cell, "
+                              "for its value comes from the environment.")
         about = lines[node.end_lineno - 1].partition("#")[2].strip()
         parameters[node.target.id] = Parameter(node.target.id, kind, default, about)
     return parameters
@@ -156,24 +160,25 @@ def check_parameters(given: dict[str, object], chain: list[Notebook]) -> dict[st
     Returns
     -------
     dict
-        Every parameter of the chain but `workspace`, typed.
+        Every parameter of the chain but `workspace`, typed; a secret one is the name of its environment variable.
 
     Raises
     ------
     MedlibError
-        An unknown name (the message lists the valid ones) or a value of the wrong type.
+        An unknown name (the message lists the valid ones), a value of the wrong type, or a secret.
     """
     known = {name: parameter for notebook in chain for name, parameter in notebook.parameters.items() if name != "workspace"}
     for name in given:
         if name not in known:
             raise MedlibError(f"There is no parameter {name!r};{_suggest(name, known)} the parameters are "
                               f"{', '.join(sorted(known))}.")
-    return {name: convert(given[name], parameter) if name in given else parameter.default
-            for name, parameter in known.items()}
+    return hide({name: convert(given[name], parameter) if name in given else parameter.default
+                 for name, parameter in known.items()})
 
 
 def convert(value: object, parameter: Parameter) -> object:
-    """Bring a value to the parameter's type; text is read, other types must fit (a whole number fits a float)."""
+    """Bring a value to the parameter's type; text is read, other types must fit (a whole number fits a float). Secrets are refused."""
+    refuse_secret(parameter.name, value)
     wanted, read = parameter.type, None
     try:
         if isinstance(value, str):

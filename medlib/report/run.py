@@ -1,44 +1,44 @@
 """Run notebooks in order into one folder, with a manifest, and go on after a failure.
 
 ``reports/<run>/`` holds ``run.json`` (the manifest), ``notebooks/`` (as executed), ``tables/`` (the workspace) and
-``report.html``. Only this module knows papermill.
+``report.html``. Each of them is whole at any moment, whatever is killed, and one process at a time works on a run.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import re
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, date, datetime
-from importlib import metadata
 from pathlib import Path
 
 from medlib import catalog, tables
 from medlib.allocate import Rules
 from medlib.errors import MedlibError
 from medlib.recognise.working import wants_count
+from medlib.report.files import remove_parts, tell_trouble
+from medlib.report.gate import check_release, tell_findings
+from medlib.report.kernel import execute_notebook
+from medlib.report.lock import Lock, lock_run
+from medlib.report.manifest import (check_name, choose_run, list_versions, make_folder, name_run, read_commit, read_manifests,
+                                    write_manifest)
 from medlib.report.page import write_page
-from medlib.report.pipeline import NOTEBOOKS, Notebook, check_parameters, list_notebooks, order_chain
+from medlib.report.pipeline import Notebook, check_parameters, list_notebooks, order_chain
+from medlib.report.secrets import hide, read_secrets
 
 REPORTS = tables.PROJECT / "reports"
 #: The notebook whose outputs are the report.
 REPORT = "50_report"
-#: Packages whose versions are recorded.
-PACKAGES = ("medlib", "highspy", "matplotlib", "numpy", "optuna", "pandas", "pandera", "papermill", "pulp", "quantile-forest",
-            "scikit-learn", "scipy", "torch")
-
+#: Minutes that one notebook may take, unless the run says otherwise.
+TIME_LIMIT = 60.0
 #: Called with (notebook, position, notebooks in all, cells done, cells in all).
 Progress = Callable[[Notebook, int, int, int, int], None]
 
 
 class RunFailed(Exception):
-    """A notebook failed. The message has three lines: the notebook, the cell, the reason.
+    """A run ended before its end. The message has three lines where a notebook failed: the notebook, the cell, the reason; else the reason.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ class RunFailed(Exception):
         self.mistake = mistake
 
 
-def start_run(given: dict[str, object], targets: list[str], run_name: str = "", progress: Progress | None = None) -> Path:
+def start_run(given: dict[str, object], targets: list[str], run_name: str = "", progress: Progress | None = None, *,
+              time_limit: float = TIME_LIMIT, smallest_count: int | None = None, accepted: Sequence[str] = ()) -> Path:
     """Run the targets and what they need in a fresh run folder.
 
     Parameters
@@ -65,6 +66,12 @@ def start_run(given: dict[str, object], targets: list[str], run_name: str = "", 
         Name of the folder below reports/; made from dataset and time where empty. An older run of that name is kept
         beside it under its starting time.
     progress : callable, optional
+    time_limit : float
+        Minutes that each notebook may take.
+    smallest_count : int, optional
+        The least count of people that may be shown (`medlib.report.gate.choose_threshold` where left out).
+    accepted : sequence of str
+        Places that the gate names and a person has looked at.
 
     Returns
     -------
@@ -74,138 +81,139 @@ def start_run(given: dict[str, object], targets: list[str], run_name: str = "", 
     Raises
     ------
     MedlibError
-        A parameter, notebook or dataset is not what it should be; nothing was written.
+        A parameter, notebook or dataset is not what it should be, the run is going on already, or the reports folder
+        can't be written; nothing was written.
     RunFailed
-        A notebook failed; everything made so far is kept.
+        A notebook failed, the gate found something, or a file could not be written; everything made so far is kept.
     """
     chain = order_chain(targets, list_notebooks(), given)
     parameters = check_parameters(given, chain)
     _check_values(parameters)
+    _check_limit(time_limit)
+    read_secrets(parameters)
     if "dataset" in parameters:
         parameters["dataset"] = catalog.locate_dataset(str(parameters["dataset"]))
-    folder = _make_folder(run_name or _name_run(parameters))
-    manifest = {"run": folder.name, "status": "running", "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    name = check_name(run_name or name_run(REPORTS, parameters))
+    manifest = {"run": name, "number": 1 + max((before.get("number", 0) for before in read_manifests(REPORTS).values()), default=0),
+                "status": "running", "started": datetime.now(UTC).isoformat(timespec="seconds"),
                 "parameters": parameters, "datasets": [], "seed": parameters.get("seed"), "seconds": 0.0,
-                "git_commit": read_commit(), "versions": list_versions(), "ladder": {}, "error": None,
+                "git_commit": read_commit(), "versions": list_versions(), "ladder": {}, "error": None, "stops": [],
+                "time_limit": time_limit, "smallest_count": smallest_count, "accepted": list(accepted),
                 "targets": targets, "notebooks": [_wait(notebook) for notebook in chain]}
-    return _go_on(folder, manifest, chain, progress)
+    with _take(name) as lock:
+        folder = make_folder(REPORTS, name, manifest)
+        return _go_on(folder, manifest, chain, progress, lock)
 
 
-def resume_run(run_name: str = "", progress: Progress | None = None) -> Path:
+def resume_run(run_name: str = "", progress: Progress | None = None, *, time_limit: float | None = None,
+               accepted: Sequence[str] = ()) -> Path:
     """Go on with a run that failed or was stopped; notebooks that were done are not run again.
 
     Parameters
     ----------
     run_name : str
         The run; the youngest unfinished one where empty.
+    progress : callable, optional
+    time_limit : float, optional
+        Minutes that each notebook may take, where it is to be another limit than before.
+    accepted : sequence of str
+        Further places that a person has looked at.
 
     Raises
     ------
     MedlibError
-        There is no such run, or it is complete.
+        There is no such run, it is complete, or it is still going on.
+    RunFailed
+        As `start_run`.
     """
-    manifests = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in REPORTS.glob("*/run.json")}
-    unfinished = {name: manifest for name, manifest in manifests.items() if manifest["status"] != "done"}
-    if run_name in manifests and run_name not in unfinished:
-        raise MedlibError(f"Run {run_name!r} is complete; there is nothing to resume.")
-    if run_name and run_name not in unfinished:
-        raise MedlibError(f"There is no run {run_name!r} to resume; unfinished are: {', '.join(unfinished) or 'none'}.")
-    if not unfinished:
-        raise MedlibError("There is no unfinished run to resume.")
-    name = run_name or max(unfinished, key=lambda name: unfinished[name]["started"])
-    manifest, before = unfinished[name], {row["name"]: row for row in unfinished[name]["notebooks"]}
-    # What a notebook reads may have changed since, so the chain is made anew.
-    chain = order_chain(manifest["targets"], list_notebooks(), manifest["parameters"])
-    rows = [before.get(notebook.name, _wait(notebook)) for notebook in chain]
-    return _go_on(REPORTS / name, manifest | {"status": "running", "error": None, "notebooks": rows}, chain, progress)
+    name = choose_run(REPORTS, run_name)
+    with _take(name) as lock:
+        manifest = read_manifests(REPORTS)[choose_run(REPORTS, name)]  # as it is now that nobody else works on it
+        manifest |= {"parameters": hide(manifest["parameters"]), "time_limit": time_limit or manifest.get("time_limit", TIME_LIMIT),
+                     "accepted": [*manifest.get("accepted", []), *accepted]}
+        _check_limit(manifest["time_limit"])
+        # What a notebook reads may have changed since, so the chain is made anew.
+        chain = order_chain(manifest["targets"], list_notebooks(), manifest["parameters"])
+        before = {row["name"]: row for row in manifest["notebooks"]}
+        rows = [before.get(notebook.name, _wait(notebook)) for notebook in chain]
+        stops = [*manifest.get("stops", []), manifest["error"]["reason"] if manifest["error"] else "killed or interrupted"]
+        manifest |= {"status": "running", "error": None, "stops": stops, "notebooks": rows}
+        return _go_on(REPORTS / name, manifest, chain, progress, lock)
+
+
+@contextmanager
+def _take(name: str) -> Iterator[Lock]:
+    """Hold the run's lock; what the system refuses before anything is written is told in one sentence."""
+    try:
+        with lock_run(REPORTS / ".locks" / name) as lock:
+            yield lock
+    except OSError as error:
+        raise MedlibError(tell_trouble(error).replace("go on with `medlib run --resume`", "start the run again")) from None
 
 
 def _wait(notebook: Notebook) -> dict:
     return {"name": notebook.name, "status": "waiting", "seconds": None}
 
 
-def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None) -> Path:
-    started, before = time.monotonic(), manifest["seconds"]
-    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
-    _write_manifest(folder, manifest)
+def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock) -> Path:
+    """Run what is not done, and tell in the manifest how it ended."""
+    try:
+        remove_parts(folder)
+        (folder / "notebooks").mkdir(exist_ok=True)
+        write_manifest(folder, manifest)
+        _run_chain(folder, manifest, chain, progress, lock)
+    except RunFailed:
+        raise
+    except Exception as error:
+        mistake = isinstance(error, MedlibError)
+        reason = tell_trouble(error) if isinstance(error, OSError) else f"{error}" if mistake else f"{type(error).__name__}: {error}"
+        _stop(folder, manifest, {"notebook": None, "cell": None, "reason": reason, "mistake": mistake}, error)
+    return folder
+
+
+def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock) -> None:
+    started, before, secrets = time.monotonic(), manifest["seconds"], read_secrets(manifest["parameters"])
     for position, (notebook, row) in enumerate(zip(chain, manifest["notebooks"])):
         if row["status"] == "done":
             continue
         row["status"], began = "running", time.monotonic()
-        _write_manifest(folder, manifest)
-        error = _execute(notebook, folder, manifest["parameters"],
-                         lambda done, cells: progress and progress(notebook, position, len(chain), done, cells))
+        write_manifest(folder, manifest)
+        own = {name: value for name, value in manifest["parameters"].items() if name in notebook.parameters}
+        own["workspace"] = _forget_tables(folder, notebook).relative_to(tables.PROJECT).as_posix()
+        error = execute_notebook(notebook, folder, own,
+                                 lambda done, cells: progress and progress(notebook, position, len(chain), done, cells),
+                                 60 * manifest["time_limit"], lock, secrets)
         row["seconds"] = round(time.monotonic() - began, 1)
         row["status"] = "failed" if error else "done"
         manifest["seconds"] = round(before + time.monotonic() - started, 1)
-        _collect(folder, manifest)
         if error:
-            manifest |= {"status": "failed", "error": error}
-            _write_manifest(folder, manifest)
-            raise RunFailed(f"notebook: {error['notebook']}\ncell: {error['cell']}\nreason: {error['reason']}",
-                            error["mistake"])
-        _write_manifest(folder, manifest)
-    manifest["status"] = "done"
+            _stop(folder, manifest, error)
+        _collect(folder, manifest)
+        write_manifest(folder, manifest)
     if chain[-1].name == REPORT:
-        write_page(folder, manifest)
-    manifest["seconds"] = round(before + time.monotonic() - started, 1)
-    _write_manifest(folder, manifest)
-    return folder
+        if findings := check_release(folder, manifest, secrets):
+            raise MedlibError(tell_findings(findings))
+        write_page(folder, manifest | {"status": "done"})
+    manifest |= {"status": "done", "seconds": round(before + time.monotonic() - started, 1)}
+    write_manifest(folder, manifest)
 
 
-def _execute(notebook: Notebook, folder: Path, parameters: dict, on_cell: Callable[[int, int], None]) -> dict | None:
-    """Execute one notebook into the run; returns what went wrong, or None."""
-    import papermill
-    from jupyter_client import AsyncKernelManager
-    from papermill.engines import NBClientEngine, papermill_engines
-    from papermill.exceptions import PapermillExecutionError
+def _stop(folder: Path, manifest: dict, error: dict, cause: Exception | None = None) -> None:
+    """Write down why the run ends, where the disk still takes it, and say so."""
+    with suppress(OSError):
+        remove_parts(folder)
+        write_manifest(folder, manifest | {"status": "failed", "error": error})
+    where = f"notebook: {error['notebook']}\ncell: {error['cell']}\nreason: " if error["notebook"] else ""
+    raise RunFailed(where + error["reason"], error["mistake"]) from cause
 
-    class CountingEngine(NBClientEngine):
-        """papermill's own engine, telling how many cells are done."""
 
-        @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, **options):
-            complete, count = nb_man.cell_complete, len(nb_man.nb.cells)
-
-            def cell_complete(cell, cell_index=None, **more):
-                complete(cell, cell_index=cell_index, **more)
-                on_cell((cell_index or 0) + 1, count)
-
-            nb_man.cell_complete = cell_complete
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-    sockets = tempfile.TemporaryDirectory(prefix="medlib-", ignore_cleanup_errors=True)
-
-    class LocalKernelManager(AsyncKernelManager):
-        """Kernels that talk over files of their own instead of network ports, where the system can."""
-
-        if os.name != "nt":
-            # Unless told, all kernels take kernel-ipc-1 to -5 in the notebooks' folder, and two runs at once get mixed up.
-            transport, ip = "ipc", f"{sockets.name}/kernel"
-
-        async def start_kernel(self, **options):
-            """Start a kernel whose last words at shut-down don't reach the user; what a cell prints is kept as ever."""
-            return await super().start_kernel(stderr=subprocess.DEVNULL, **options)
-
-    papermill_engines.register("counting", CountingEngine)
-    own = {name: value for name, value in parameters.items() if name in notebook.parameters}
-    workspace = (folder / "tables").relative_to(tables.PROJECT).as_posix()
-    on_cell(0, 1)
-    try:
-        with sockets:
-            papermill.execute_notebook(notebook.path, folder / "notebooks" / notebook.path.name,
-                                       parameters=own | {"workspace": workspace}, engine_name="counting", progress_bar=False,
-                                       kernel_name="python3", kernel_manager_class=LocalKernelManager,
-                                       extra_arguments=["--log-level=CRITICAL"], cwd=NOTEBOOKS)
-    except PapermillExecutionError as error:
-        reason = re.sub(r"\s+", " ", f"{error.evalue}" if error.ename == "MedlibError" else f"{error.ename}: {error.evalue}")
-        cell = error.source.strip().splitlines()[0] if error.source.strip() else ""
-        return {"notebook": notebook.name, "cell": f"{error.exec_count} ({cell})", "reason": reason.strip(),
-                "mistake": error.ename == "MedlibError"}
-    except Exception as error:  # a kernel that died or would not start leaves no cell error
-        reason = re.sub(r"\s+", " ", str(error)) or type(error).__name__
-        return {"notebook": notebook.name, "cell": "unknown", "reason": reason, "mistake": False}
-    return None
+def _forget_tables(folder: Path, notebook: Notebook) -> Path:
+    """Remove what a notebook that was not done has written already, so that it finds what it would find undisturbed; gives the workspace."""
+    workspace = folder / "tables"
+    for name in set(notebook.writes) - set(notebook.reads):
+        for file in workspace.glob(f"{name}.parquet*"):
+            file.unlink()
+    return workspace
 
 
 def _collect(folder: Path, manifest: dict) -> None:
@@ -221,10 +229,9 @@ def _collect(folder: Path, manifest: dict) -> None:
         manifest["ladder"] = json.loads(shown.to_json(orient="index"))
 
 
-def _write_manifest(folder: Path, manifest: dict) -> None:
-    part = folder / ".run.json.part"
-    part.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, folder / "run.json")
+def _check_limit(minutes: float) -> None:
+    if not minutes > 0:
+        raise MedlibError(f"The time limit must be more than 0 minutes; got {minutes:g}.")
 
 
 def _check_values(parameters: dict) -> None:
@@ -241,44 +248,3 @@ def _check_values(parameters: dict) -> None:
         if parameters.get(name, 1) < 1:
             raise MedlibError(f"{name} must be at least 1; got {parameters[name]}.")
     Rules(**{field.name: parameters[field.name] for field in fields(Rules) if field.name in parameters})
-
-
-def _name_run(parameters: dict) -> str:
-    dataset = re.sub(r"[^A-Za-z0-9]+", "-", Path(str(parameters.get("dataset", "run"))).name).strip("-") or "run"
-    return f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _make_folder(name: str) -> Path:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise MedlibError(f"A run's name consists of letters, digits, '.', '_' and '-'; got {name!r}.")
-    folder = REPORTS / name
-    if folder.exists():
-        manifest = folder / "run.json"
-        started = json.loads(manifest.read_text(encoding="utf-8"))["started"] if manifest.is_file() else "unknown"
-        kept = REPORTS / f"{name}.{re.sub(r'[^0-9]', '', started)[:14] or 'older'}"
-        while kept.exists():
-            kept = kept.with_name(kept.name + "x")
-        folder.rename(kept)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def read_commit() -> str:
-    """Commit of the checkout, with '+' where files were changed since; empty where git or the history is missing."""
-    try:
-        options = {"cwd": tables.PROJECT, "capture_output": True, "text": True, "check": True}
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
-        return commit + ("+" if subprocess.run(["git", "status", "--porcelain"], **options).stdout.strip() else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def list_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that make the results."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
