@@ -271,7 +271,7 @@ def test_a_run_without_a_page_names_its_folder(ask, started, tmp_path):
 
 @pytest.mark.parametrize(("mistake", "code"), [(True, 2), (False, 1)])
 def test_a_failed_run_ends_in_three_lines(ask, monkeypatch, mistake, code):
-    def fail(*_):
+    def fail(*_, **__):
         raise RunFailed("notebook: 20_b\ncell: 3 (x = 1)\nreason: it did", mistake)
 
     monkeypatch.setattr(report, "start_run", fail)

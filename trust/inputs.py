@@ -10,7 +10,7 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def try_target(name: str, cases: int, number: int, counted: Count) -> str:
     return ""
 
 
-def try_inputs(cases: int, seed: int) -> list[Trial]:
+def try_inputs(cases: int, seed: int) -> Iterator[Trial]:
     """Try so many bad inputs in all.
 
     Parameters
@@ -88,15 +88,13 @@ def try_inputs(cases: int, seed: int) -> list[Trial]:
     seed : int
         0: the same cases each time.
 
-    Returns
-    -------
-    list of Trial
+    Yields
+    ------
+    Trial
         One a target; `told` says how many were tried, valid and told clearly, or what got through.
     """
-    trials = []
     for name, (share, *_) in TARGETS.items():
         counted = Count()
         fault = try_target(name, max(1, round(cases * share)), seed, counted)
         told = fault or f"{counted.tried} tried: {counted.valid} valid, {counted.clear} clear errors"
-        trials.append(Trial(name, not fault, told, counted.tried + bool(fault), int(bool(fault))))
-    return trials
+        yield Trial(name, not fault, told, counted.tried + bool(fault), int(bool(fault)))
