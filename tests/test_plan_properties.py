@@ -68,11 +68,16 @@ def test_balances_close_and_no_more_leaves_than_is_there(problem, seed):
     assert plan.model.present.value == pytest.approx(present, abs=NOISE)
     home = posed.at.keep_share[:, None, None] * posed.capacity[:, units]
     assert (present >= np.maximum(home, posed.missing[:, units]) - NOISE).all()
-    # Patients: nobody is sent who is not there, whatever the scenario.
-    relocated = find_relocated(posed, sent, received)[:, beds]
-    assert (posed.demand[:, :, beds].min(axis=0) + relocated - received[:, beds] + NOISE >= 0).all()
-    if posed.arrivals is not None:
+    # Patients: nobody is sent who is not there, whatever the scenario; where arrivals are known, only those who arrive are sent,
+    # and on the day of a handover they still lie in their first bed.
+    there = posed.demand[:, :, beds].min(axis=0) + find_relocated(posed, sent, received)[:, beds]
+    if posed.arrivals is None:
+        assert (there - received[:, beds] + NOISE >= 0).all()
+    else:
+        known = np.isfinite(posed.arrivals[:, beds])
         assert (sent[:, beds] <= posed.arrivals[:, beds] + NOISE).all()
+        assert (there - received[:, beds] + NOISE >= 0)[~known].all()
+        assert (there + posed.rules.handover_days * sent[:, beds] + NOISE >= 0)[known].all()
 
 
 @EXACT

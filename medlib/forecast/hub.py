@@ -83,8 +83,8 @@ def read_hub_folder(folder: Path) -> HubData:
 def _read_tables(folder: Path) -> HubData:
     locations = pd.read_csv(folder / "locations.csv", dtype={"location": str})
     vintages = unpack.read_parquet(folder / "target_vintages.parquet")
-    vintages = pd.DataFrame({"as_of": pd.to_datetime(vintages["as_of"]).astype("datetime64[us]"),
-                             "date": pd.to_datetime(vintages["date"]).astype("datetime64[us]"),
+    vintages = pd.DataFrame({"as_of": pd.to_datetime(vintages["as_of"], format="ISO8601").astype("datetime64[us]"),
+                             "date": pd.to_datetime(vintages["date"], format="ISO8601").astype("datetime64[us]"),
                              "site": vintages["location"].astype(str), "resource": RESOURCE,
                              "demand": vintages["value"].astype(float)})
     path = folder / "ilinet_state.csv.gz"

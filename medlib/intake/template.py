@@ -46,7 +46,7 @@ south,north,76,1,3
 def write_template(folder: str | Path) -> None:
     """Write a small synthetic folder that passes `check_folder`, to be filled with one's own numbers.
 
-    Three sites; nurses, beds and a drug; 63 days of demand, drawn with a fixed seed.
+    Three sites; nurses, beds and a drug; 63 days of demand, drawn with a fixed seed, without counts that a report would withhold.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def write_template(folder: str | Path) -> None:
         wave = 1 + 0.15 * math.sin(number / 9) - 0.1 * (day.day_of_week >= 5)
         for site, beds in (("north", 23), ("centre", 50), ("south", 31)):
             for resource, usual in (("bed", beds), ("antibiotic", 0.4 * beds)):
-                lines.append(f"{day:%Y-%m-%d},{site},{resource},{random.poisson(usual * wave)}")
+                lines.append(f"{day:%Y-%m-%d},{site},{resource},{max(5, random.poisson(usual * wave))}")
     texts = TEMPLATE | {"demand": "\n".join(lines) + "\n"}
     there = [f"{name}{end}" for name in texts for end in (".csv", ".parquet") if (folder / f"{name}{end}").exists()]
     if there:
