@@ -8,6 +8,7 @@ doi:10.1145/3458723.
 
 from __future__ import annotations
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pandas as pd
 from medlib import tables
 from medlib.report.gate import choose_threshold, is_public
 
+#: What a figure looks like, as it stands in a cell.
+FIGURE = re.compile(r"[\d,.]+%?|–")
 #: Words for the rungs of the ladder that a planner compares.
 RUNGS = {"none": "nothing moved", "reactive": "same-day rule", "stochastic": "plan with the full forecast"}
 
@@ -139,6 +142,8 @@ def _format_paragraph(text: str) -> str:
 
 
 def _format_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table class="card"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+    """Figures stand to the right, words to the left."""
+    sides = ["number" if all(FIGURE.fullmatch(row[place]) for row in rows) else "word" for place in range(len(heads))]
+    top = "".join(f'<th class="{side}">{escape(head)}</th>' for side, head in zip(sides, heads))
+    body = "".join("<tr>" + "".join(f'<td class="{side}">{escape(cell)}</td>' for side, cell in zip(sides, row)) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
