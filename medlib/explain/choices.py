@@ -13,7 +13,7 @@ from medlib.allocate.model import COST
 from medlib.blocks import Columns
 from medlib.errors import MedlibError
 from medlib.explain.probe import Probe, bound_for_a_while
-from medlib.explain.words import format_amount, format_date, join_words, name_resource
+from medlib.explain.words import format_amount, format_change, format_date, join_words, name_resource
 
 #: Amounts below this are none.
 NOISE = 1e-6
@@ -180,10 +180,6 @@ def name_thing(plan: Plan, resource: str) -> str:
     return name_resource(resource) + (" patient" if plan.posed.kinds[resource] == "bed" else "")
 
 
-def _sign(value: float) -> str:
-    return f"{value:+,.1f}".replace("-", "\N{MINUS SIGN}")
-
-
 def describe_choice(choice: Choice, names: dict[str, str] | None = None) -> str:
     """Tell in a sentence what an alternative would cost, and in what.
 
@@ -202,6 +198,6 @@ def describe_choice(choice: Choice, names: dict[str, str] | None = None) -> str:
         return f"{what} cannot be: {choice.reason}"
     if choice.tie:
         return f"{what} would be as good."
-    told = [f"{abs(row.amount):,.1f} {'more' if row.amount > 0 else 'fewer'} {WORDS[part]} ({_sign(row.cost)})"
+    told = [f"{abs(row.amount):,.1f} {'more' if row.amount > 0 else 'fewer'} {WORDS[part]} ({format_change(row.cost, 1)})"
             for part, row in choice.parts.iterrows() if abs(row.amount) >= 0.05]
     return f"{what} would cost {choice.parts['cost'].sum():,.2f} cost points more: {join_words(told) or 'a little of each part'}."

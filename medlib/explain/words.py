@@ -92,8 +92,9 @@ def summarise_report(forecast: pd.DataFrame, expected: pd.DataFrame, moves: pd.D
             _tell_effect(expected), _tell_hindsight(ladder, outcome, forecast["as_of"].iloc[0])]
 
 
-def _sign(value: float, digits: int = 0) -> str:
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+def format_change(value: float, digits: int = 0) -> str:
+    """Write a change with its sign."""
+    return f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _tell_demand(forecast: pd.DataFrame, resource: str) -> str:
@@ -105,7 +106,7 @@ def _tell_demand(forecast: pd.DataFrame, resource: str) -> str:
     change = 100 * (total.iloc[-1] / total.iloc[0] - 1) if total.iloc[0] else 0.0
     return (f"As of {format_date(rows['as_of'].iloc[0])}, the median forecast of the need for {name_resource(resource)}s, summed over "
             f"all sites, goes from {format_amount(total.iloc[0])} on {format_date(first)} to "
-            f"{format_amount(total.iloc[-1])} on {format_date(last)} ({_sign(change, 1)} %).")
+            f"{format_amount(total.iloc[-1])} on {format_date(last)} ({format_change(change, 1)} %).")
 
 
 def _tell_shortage(expected: pd.DataFrame, resource: str, names: dict[str, str]) -> str:
@@ -148,7 +149,7 @@ def _tell_effect(expected: pd.DataFrame) -> str:
     if before < 0.05:
         return "There is nothing to gain: expected shortage is zero with and without the plan."
     return (f"That brings expected shortage from {format_amount(before)} to {format_amount(after)} unit-days "
-            f"({_sign(100 * (after / before - 1))} %), averaged over the forecast's whole distribution.")
+            f"({format_change(100 * (after / before - 1))} %), averaged over the forecast's whole distribution.")
 
 
 def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Timestamp) -> str:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from medlib.errors import MedlibError
+from medlib.privacy.keys import KEY_BYTES
 
-#: Bytes of a key that cannot be guessed.
-KEY_BYTES = 32
 #: Hexadecimal digits of a pseudonym: fewer meet by chance too often, more are not there.
 SHORTEST, LONGEST = 8, 64
 
