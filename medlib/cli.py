@@ -165,15 +165,11 @@ def _read_rules(settings: list[str]) -> dict[str, float]:
 
 def _write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    from medlib.report.files import write_whole
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "x", encoding="utf-8", newline="") as file:  # never through a link that somebody has put there
-            file.write(text)
-        os.replace(part, path)
+        write_whole(path, text)
     except OSError as error:
-        if not isinstance(error, FileExistsError):
-            part.unlink(missing_ok=True)
         raise MedlibError(f"{path} cannot be written: {error.strerror}; name another file.") from None
 
 
