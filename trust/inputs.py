@@ -78,8 +78,14 @@ def try_target(name: str, cases: int, number: int, counted: Count) -> str:
             warnings.simplefilter("ignore")  # of pandas about dates that are none
             check()
     except Exception as error:  # whatever comes is what was looked for
-        return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")[:400]
+        return "; ".join(re.sub(r"\s+", " ", f"{type(fault).__name__}: {fault}")[:400] for fault in _list_faults(error))
     return ""
+
+
+def _list_faults(error: Exception) -> Iterator[Exception]:
+    """The faults themselves, where several different ones come in a group."""
+    for fault in error.exceptions if isinstance(error, ExceptionGroup) else (error,):
+        yield from _list_faults(fault) if isinstance(fault, ExceptionGroup) else (fault,)
 
 
 def try_inputs(cases: int, seed: int) -> Iterator[Trial]:
