@@ -127,7 +127,8 @@ def _format_provenance(folder: Path, manifest: dict) -> str:
     steps = "".join(f'<tr><td><a href="notebooks/{row["name"]}.ipynb">{row["name"]}</a></td><td>{row["status"]}</td>'
                     f"<td>{row['seconds']:.0f} s</td></tr>" for row in manifest["notebooks"])
     return ('<h2 id="provenance">Provenance</h2>'
-            "<p>The same code, parameters, data and package versions give the same tables.</p>"
+            "<p>The same code, parameters, data and package versions give the same tables on one kind of processor; on another, forests and networks "
+            "may round otherwise.</p>"
             + _format_table("Run", facts) + _format_table("Data", data) + _format_table("Parameters", manifest["parameters"])
             + _format_table("Versions", manifest["versions"])
             + f"<h3>Executed notebooks</h3><table><tbody>{steps}</tbody></table>")
