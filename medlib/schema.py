@@ -119,6 +119,10 @@ DATE = Column("date", "date", "first day of the period")
 AS_OF = Column("as_of", "date", "last date whose data the forecast has seen")
 
 
+#: Days: more is a slip, and no calendar holds it.
+CENTURY = 36_500
+
+
 def _number(name: str, about: str, low: float | None = 0.0, **more) -> Column:
     return Column(name, "number", about, low=low, **more)
 
@@ -139,7 +143,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (
         RESOURCE,
         Column("kind", "text", "kind of resource", one_of=KINDS),
         Column("unit", "text", "what is counted, for example bed or treatment-day"),
-        _number("shelf_life_days", "days until a delivered unit expires (drugs)", low=1, required=False, nullable=True),
+        _number("shelf_life_days", "days until a delivered unit expires (drugs)", low=1, high=CENTURY, required=False, nullable=True),
         Column("requires", "text", "what one unit in use needs besides, for example '0.5 nurse; 1 monitor'",
                required=False, nullable=True),
         _number("shortage_weight", "weight of one unit-day short against another resource's", required=False,
@@ -158,7 +162,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (
                      required=False),
               SITE, RESOURCE, _number("capacity", "units in place (drugs: units delivered in the period)"),
               _number("surge", "further units that can be opened", required=False, nullable=True),
-              _number("surge_lead_days", "days from the decision until surge units can be used", required=False,
+              _number("surge_lead_days", "days from the decision until surge units can be used", high=CENTURY, required=False,
                       nullable=True),
               _number("reporting_units", "wards that reported (count)", required=False, nullable=True),
               _number("staff_restricted_units", "wards that report being limited by lack of staff (count)",
@@ -166,7 +170,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("links", "Pairs of sites between which units or patients can move, one row per direction.", "01_collect", (
         Column("origin", "text", "site that sends"), Column("destination", "text", "site that receives"),
         _number("distance_km", "distance in kilometres"),
-        _number("lead_days", "days until a sent unit can be used (patients move within the day)", required=False,
+        _number("lead_days", "days until a sent unit can be used (patients move within the day)", high=CENTURY, required=False,
                 nullable=True),
         _number("cost", "cost of one move in cost points, besides distance", required=False, nullable=True),
         _number("moves_per_day", "most moves of each resource over this link a day", required=False, nullable=True)),
@@ -185,17 +189,17 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("surge_levels", "Surge that is opened level by level, in place of `capacity.surge`.", "01_collect", (
         SITE, RESOURCE, Column("level", "integer", "order in which levels are opened", low=1),
         _number("units", "units of the level"),
-        _number("lead_days", "days of setting up before the level can be used", required=False, nullable=True),
+        _number("lead_days", "days of setting up before the level can be used", high=CENTURY, required=False, nullable=True),
         _number("cost", "cost points of one unit used for one period", required=False, nullable=True),
         _number("setup_cost", "cost points of opening the level", required=False, nullable=True),
-        _number("teardown_days", "days after closing before setting up can begin again", required=False, nullable=True)),
+        _number("teardown_days", "days after closing before setting up can begin again", high=CENTURY, required=False, nullable=True)),
         ("site", "resource", "level")),
     Table("stock", "Drugs on hand or on their way at the start.", "01_collect", (
         SITE, RESOURCE, Column("expires", "date", "first date they cannot be used; nothing: never", nullable=True),
         Column("arrives", "date", "date they can be used from; nothing: at once", nullable=True), _number("units", "units")),
         ("site", "resource", "expires", "arrives")),
     Table("orders", "What a site may order of a drug.", "01_collect", (
-        SITE, RESOURCE, _number("lead_days", "days from the order until the delivery"),
+        SITE, RESOURCE, _number("lead_days", "days from the order until the delivery", high=CENTURY),
         _number("units_per_period", "most units ordered in a period"),
         _number("cost", "cost points of one unit", required=False, nullable=True)), ("site", "resource")),
     Table("shifts", "Shifts of a staff resource; everyone works one a day, and never the first after the last.", "01_collect", (

@@ -197,6 +197,9 @@ def test_the_plan_can_be_written_as_tables(tmp_path):
     ({"stay": "day,survival\n0,1\n1,1.5\n"}, r"stay\.csv line 3, column 'survival': got '1.5'"),
     ({"resources": "resource,kind,unit,requires\nicu_bed,bed,bed-day,1 nurse\nnurse,staff,nurse,1 icu_bed\n"},
      r"resources\.csv line \d, column 'requires'.*no circle"),
+    # No calendar holds so many days.
+    ({"resources": "resource,kind,unit,shelf_life_days\nicu_bed,bed,bed-day,99999999999999999999\n"}, r"resources\.csv line 2, column 'shelf_life_days'.*36500"),
+    ({"links": "origin,destination,distance_km,lead_days\nA,B,56,1e308\n"}, r"links\.csv line 2, column 'lead_days': got '1e308'.*36500"),
     ({"arrivals": None, "initial": None}, r"demand\.csv: expected a file of this name")])
 def test_bad_folders_are_refused_with_the_place(tmp_path, changes, words):
     with pytest.raises(MedlibError, match=words):
