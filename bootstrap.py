@@ -1,4 +1,4 @@
-"""Set medlib up, then run one of its commands: python bootstrap.py report|test|trust|lab|bench|audit|setup [arguments]
+"""Set medlib up, then run one of its commands: python bootstrap.py report|test|trust|lab|what-if|docs|bench|audit|setup [arguments]
 
 Standard library only, in syntax that Python 3.8 reads, so that an old Python gets a sentence and no traceback.
 """
@@ -15,7 +15,7 @@ WINDOWS = os.name == "nt"
 SCRIPTS, SUFFIX = VENV / ("Scripts" if WINDOWS else "bin"), ".exe" if WINDOWS else ""
 PYTHON = SCRIPTS / ("python" + SUFFIX)
 STAMP, LOG = VENV / "medlib.stamp", VENV / "install.log"
-COMMANDS = ("report", "test", "trust", "lab", "bench", "audit", "setup")
+COMMANDS = ("report", "test", "trust", "lab", "what-if", "docs", "bench", "audit", "setup")
 # Whatever a machine's own settings say, JupyterLab listens to this machine only. It makes up a token at each start; given here, it would
 # be seen in the list of processes.
 LAB = ("--ServerApp.ip=127.0.0.1", "--ServerApp.allow_remote_access=False", "--ServerApp.disable_check_xsrf=False")
@@ -96,7 +96,7 @@ def make_venv():
 def install():
     """Install what the pins say with uv, or with pip where uv fails, and return whether that worked."""
     python, links = str(PYTHON), find_links()
-    what = ["-c", "requirements/constraints.txt", "-e", ".[audit,bench,datasets,test]"]
+    what = ["-c", "requirements/constraints.txt", "-e", ".[audit,bench,datasets,docs,test]"]
     with LOG.open("w", encoding="utf-8") as log:
         def works(*command):
             return not subprocess.run([python, "-m", *command], cwd=str(ROOT), env=environment(),
@@ -140,8 +140,10 @@ def run(command):
 
 def run_command(name, arguments):
     """Run one of COMMANDS in .venv and return its exit code."""
-    if name == "report":
-        return run([SCRIPTS / ("medlib" + SUFFIX), "report", *arguments])
+    if name in ("report", "what-if"):
+        return run([SCRIPTS / ("medlib" + SUFFIX), name, *arguments])
+    if name == "docs":
+        return run([PYTHON, ROOT / "docs" / "build.py", *arguments])
     if name == "test":
         return run([PYTHON, "-m", "pytest", *arguments])
     if name in ("trust", "audit"):

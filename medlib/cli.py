@@ -38,6 +38,7 @@ CountOption = Annotated[int | None, typer.Option("--smallest-count", min=0, help
                                                  "of the catalogue, 5 for your own folder.")]
 AcceptOption = Annotated[list[str] | None, typer.Option("--accept", metavar="PLACE", help="A place that the gate named and you found "
                                                         "harmless; may be repeated.")]
+PdfOption = Annotated[bool, typer.Option("--pdf", help="Print the report as report.pdf, too; needs Chromium and playwright.")]
 
 
 def main() -> None:
@@ -67,10 +68,27 @@ def _tame(text: object) -> str:
 
 @app.command()
 def report(dataset: DatasetOption = "", as_of: AsOfOption = "", parameter: SettingOption = None, file: FileOption = None,
-           run_name: NameOption = "", time_limit: LimitOption = None, smallest_count: CountOption = None, accept: AcceptOption = None) -> None:
+           run_name: NameOption = "", time_limit: LimitOption = None, smallest_count: CountOption = None, accept: AcceptOption = None,
+           pdf: PdfOption = False) -> None:
     """Render an allocation report: run the notebooks it needs and write report.html."""
     from medlib.report import REPORT
-    _run(_gather(dataset, as_of, parameter, file), [REPORT], run_name, time_limit, smallest_count, accept)
+    folder = _run(_gather(dataset, as_of, parameter, file), [REPORT], run_name, time_limit, smallest_count, accept)
+    if pdf:
+        _print_page(folder)
+
+
+@app.command("pdf")
+def print_pdf(folder: Annotated[Path, typer.Argument(help="A run's folder below reports/.")]) -> None:
+    """Print a report that is there already as report.pdf beside it."""
+    _print_page(folder)
+
+
+def _print_page(folder: Path) -> None:
+    from medlib.report.pdf import write_pdf
+    page = folder / "report.html"
+    if not page.is_file():
+        raise MedlibError(f"A report's folder holds report.html; {folder} does not; name another, or make one with `medlib report`.")
+    print(f"pdf: {_tame(_shorten(write_pdf(page)))}")
 
 
 @app.command()
@@ -87,6 +105,40 @@ def run(notebook: Annotated[list[str] | None, typer.Argument(help="Notebooks to 
         _finish(lambda progress: resume_run(run_name, progress, time_limit=time_limit, accepted=accept or []))
     else:
         _run(given, notebook or [REPORT], run_name, time_limit, smallest_count, accept)
+
+
+@app.command()
+def sweep(file: Annotated[Path, typer.Argument(metavar="YAML", help="The sweep: name, common, grid, runs; see README.")],
+          engine: Annotated[str, typer.Option(help="local, joblib (this machine's cores) or dask.")] = "local",
+          workers: Annotated[int, typer.Option(min=1, help="Runs at a time with joblib, or with dask on this machine.")] = os.cpu_count() or 1,
+          scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler, such as tls://10.0.0.1:8786.")] = "",
+          tls_ca: Annotated[str, typer.Option("--tls-ca", metavar="FILE", help="Certificate of the authority.")] = "",
+          tls_cert: Annotated[str, typer.Option("--tls-cert", metavar="FILE", help="This side's certificate.")] = "",
+          tls_key: Annotated[str, typer.Option("--tls-key", metavar="FILE", help="This side's key.")] = "",
+          retries: Annotated[int, typer.Option(min=0, help="How often a run is tried again whose worker or kernel died.")] = 2,
+          time_limit: LimitOption = None, smallest_count: CountOption = None, accept: AcceptOption = None) -> None:
+    """Make many reports, and a page that compares them; runs that are done are kept. Exit code 1 if some failed."""
+    from medlib.report.run import TIME_LIMIT
+    from medlib.sweep import open_engine, read_sweep, run_sweep
+    from medlib.sweep.engines import Keys
+    from medlib.sweep.progress import watch
+    taken = open_engine(engine, workers, address=scheduler, keys=Keys(tls_ca, tls_cert, tls_key), retries=retries)
+    planned = read_sweep(file, lambda path: _read_yaml(path, plain=False), time_limit=TIME_LIMIT if time_limit is None else time_limit,
+                         smallest_count=smallest_count, accepted=accept or [])
+    summary = run_sweep(planned, taken, retries=retries, watch=watch)
+    print(f"{len(planned.runs)} runs: {summary.done} done ({summary.kept} kept from before), {summary.failed} failed", file=sys.stderr)
+    print(f"sweep: {_tame(_shorten(summary.folder / 'index.html'))}")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command("what-if")
+def what_if(workspace: Annotated[str, typer.Argument(help="Folder of tables of a run in which 40_allocate ran.")] = "data/sample",
+            port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine.")] = 8866,
+            no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False) -> None:
+    """Open the what-if page: sliders for capacity, rules, demand and fairness, and a plan that answers."""
+    from medlib.whatif.serve import serve_page
+    raise typer.Exit(serve_page(workspace, [f"--port={port}", *(["--no-browser"] if no_browser else [])]))
 
 
 @app.command()
@@ -254,6 +306,42 @@ def unlock(folder: Annotated[Path, typer.Argument(help="Locked folder.")]) -> No
     print(f"{folder}: {len(vault.unlock_workspace(folder, keys.read_key()))} tables unlocked")
 
 
+@app.command("check-exercise")
+def check_exercise(name: Annotated[str, typer.Argument(help="The exercise, such as E10.")],
+                   files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Answers; left out: your copy below "
+                                                                      "notebooks/exercises.")] = None,
+                   time_limit: Annotated[float, typer.Option(metavar="MINUTES", help="Longest time of one notebook.")] = 10.0,
+                   output: Annotated[Path | None, typer.Option(metavar="CSV", help="Write a row a file and task there.")] = None) -> None:
+    """Run an exercise's notebook and check its answers: hints, no answers. Exit code 0 if all are right, else 1."""
+    import pandas as pd
+
+    from medlib.course.check import Verdict, check_exercise
+    rows = []
+    for file in files or [None]:
+        try:
+            verdicts = check_exercise(name, file, time_limit)
+        except MedlibError as error:
+            if not files or len(files) == 1:
+                raise
+            verdicts = [Verdict("Notebook", "refused", str(error))]  # one bad file does not keep a class from its marks
+        if file and len(files) > 1:
+            print(f"{_tame(file)}:")
+        print("\n".join(map(_tame, verdicts)), flush=True)
+        rows += [(str(file or ""), verdict.task, verdict.state, verdict.words) for verdict in verdicts]
+    if output:
+        _write_table(output, pd.DataFrame(rows, columns=["file", "task", "state", "words"]))
+    if any(state != "right" for _, _, state, _ in rows):
+        raise typer.Exit(1)
+
+
+@app.command("make-exercises")
+def make_exercises() -> None:
+    """Write the learners' notebooks from their sources, for those who write exercises."""
+    from medlib.course.exercises import list_exercises, write_exercises
+    written = write_exercises()
+    print(f"{len(written)} of {len(list_exercises())} notebooks written" + "".join(f"\n{_shorten(path)}" for path in written))
+
+
 @app.command("make-key")
 def make_key() -> None:
     """Print a new key; keep it where neither the data nor the reports are."""
@@ -313,7 +401,8 @@ def _gather(dataset: str, as_of: str, settings: list[str] | None, file: Path | N
     return given | {name: value for name, value in (("dataset", dataset), ("as_of", as_of)) if value}
 
 
-def _read_yaml(file: Path) -> dict[str, object]:
+def _read_yaml(file: Path, plain: bool = True) -> dict[str, object]:
+    """Read `name: value` lines; `plain`: no value may be a list or mapping."""
     import yaml
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
@@ -326,7 +415,7 @@ def _read_yaml(file: Path) -> dict[str, object]:
         raise MedlibError(f"The parameter file {file} holds a value that can't be read: {_tame(error)[:100].rstrip('.')}.") from None
     if not isinstance(given, dict):
         raise MedlibError(f"The parameter file {file} must hold `name: value` lines; got a {type(given).__name__}.")
-    if long := [str(name)[:60] for name, value in given.items() if not _is_plain(value)]:
+    if plain and (long := [str(name)[:60] for name, value in given.items() if not _is_plain(value)]):
         raise MedlibError(f"Parameter {long[0]!r} in {file} must be one text, number (int or float) or date; got lists, mappings or too many digits.")
     return given
 
@@ -337,15 +426,15 @@ def _is_plain(value: object) -> bool:
 
 
 def _run(given: dict[str, object], targets: list[str], run_name: str, time_limit: float | None, smallest_count: int | None,
-         accepted: list[str] | None) -> None:
+         accepted: list[str] | None) -> Path:
     from medlib.report import start_run
     from medlib.report.run import TIME_LIMIT
-    _finish(lambda progress: start_run(given, targets, run_name, progress, time_limit=TIME_LIMIT if time_limit is None else time_limit,
+    return _finish(lambda progress: start_run(given, targets, run_name, progress, time_limit=TIME_LIMIT if time_limit is None else time_limit,
                                        smallest_count=smallest_count, accepted=accepted or []))
 
 
-def _finish(work) -> None:
-    """Show progress, then the report's path as the last line; a failed run ends in three lines."""
+def _finish(work) -> Path:
+    """Show progress, then the report's path as the last line; a failed run ends in three lines. Gives the run's folder."""
     from medlib.report import RunFailed
     columns = (TextColumn("{task.fields[step]}"), TextColumn("{task.description:<22}"), BarColumn(24),
                TextColumn("cell {task.completed}/{task.total}"), TimeElapsedColumn())
@@ -358,6 +447,7 @@ def _finish(work) -> None:
     page = folder / "report.html"
     shown = page if page.is_file() else folder
     print(f"{'report' if page.is_file() else 'run'}: {_shorten(shown)}")
+    return folder
 
 
 def _show_progress(bars: Progress):

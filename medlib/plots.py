@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, PathPatch, Rectangle
 from matplotlib.path import Path
 
+from medlib.language import format_day, name_language, say
 from medlib.simulate import RUNGS
 
 #: Okabe and Ito's colours, told apart by colour-blind readers too.
@@ -30,7 +32,26 @@ def _tidy(ax: Axes) -> Axes:
 def _date_ticks(ax: Axes, count: int = 5) -> None:
     locator = mdates.AutoDateLocator(minticks=3, maxticks=count)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    ax.xaxis.set_major_formatter(_ChineseDates(locator) if name_language() == "zh" else mdates.ConciseDateFormatter(locator))
+
+
+class _ChineseDates(mdates.ConciseDateFormatter):
+    """Dates as Chinese readers write them, without the zeros that strftime puts before days and months."""
+
+    def __init__(self, locator: mdates.AutoDateLocator):
+        clock = ["%H:%M", "%H:%M", "%S.%f"]
+        super().__init__(locator, formats=["%Y年", "%m月", "%d日", *clock], zero_formats=["", "%Y年", "%m月", "%m月%d日", *clock[:2]],
+                         offset_formats=["", "%Y年", "%Y年%m月", *["%Y年%m月%d日"] * 3])
+
+    def format_ticks(self, values: list[float]) -> list[str]:
+        return [_drop_zeros(label) for label in super().format_ticks(values)]
+
+    def get_offset(self) -> str:
+        return _drop_zeros(super().get_offset())
+
+
+def _drop_zeros(text: str) -> str:
+    return re.sub(r"0(?=\d[月日])", "", text)
 
 
 def plot_fan(forecast: pd.DataFrame, history: pd.DataFrame, outcome: pd.DataFrame | None = None,
@@ -53,14 +74,14 @@ def plot_fan(forecast: pd.DataFrame, history: pd.DataFrame, outcome: pd.DataFram
     """
     ax = _axes(ax)
     wide = forecast.pivot(index="date", columns="quantile", values="demand")
-    ax.plot(history["date"], history["demand"], color="black", lw=1.1, label="observed")
-    ax.fill_between(wide.index, wide[0.025], wide[0.975], color=BLUE, alpha=0.18, lw=0, label="95 % interval")
-    ax.fill_between(wide.index, wide[0.25], wide[0.75], color=BLUE, alpha=0.38, lw=0, label="50 % interval")
-    ax.plot(wide.index, wide[0.5], color=BLUE, lw=1.4, label="median")
+    ax.plot(history["date"], history["demand"], color="black", lw=1.1, label=say("observed"))
+    for low, high, alpha, percent in ((0.025, 0.975, 0.18, 95), (0.25, 0.75, 0.38, 50)):
+        ax.fill_between(wide.index, wide[low], wide[high], color=BLUE, alpha=alpha, lw=0, label=say("{percent} % interval", percent=percent))
+    ax.plot(wide.index, wide[0.5], color=BLUE, lw=1.4, label=say("median"))
     if outcome is not None and len(outcome):
-        ax.plot(outcome["date"], outcome["demand"], color=RED, lw=0, marker=".", ms=4, label="what happened")
+        ax.plot(outcome["date"], outcome["demand"], color=RED, lw=0, marker=".", ms=4, label=say("what happened"))
     if limit is not None:
-        ax.axhline(limit, color=GREY, ls="--", lw=1.0, label="may be planned")
+        ax.axhline(limit, color=GREY, ls="--", lw=1.0, label=say("may be planned"))
     _date_ticks(ax, 4)
     return _tidy(ax)
 
@@ -129,10 +150,10 @@ def plot_system(demand: pd.DataFrame, usable: pd.Series, as_of: pd.Timestamp, *,
     ax = _axes(ax)
     total = demand.groupby("date")["demand"].sum()
     known, later = total[total.index <= as_of], total[total.index >= as_of]
-    ax.plot(known, color="black", lw=1.1, label="needed")
-    ax.plot(later, color=RED, lw=1.1, label="needed, after the as-of date")
-    ax.plot(usable, color=GREY, ls="--", lw=1.0, label="may be planned")
-    ax.axvline(as_of, color=BLUE, lw=1.0, label="as-of date")
+    ax.plot(known, color="black", lw=1.1, label=say("needed"))
+    ax.plot(later, color=RED, lw=1.1, label=say("needed, after the as-of date"))
+    ax.plot(usable, color=GREY, ls="--", lw=1.0, label=say("may be planned"))
+    ax.axvline(as_of, color=BLUE, lw=1.0, label=say("as-of date"))
     ax.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     _date_ticks(ax, 9)
     return _tidy(ax)
@@ -173,7 +194,7 @@ def plot_transfers(moves: pd.DataFrame, sites: pd.DataFrame, shortage: pd.Series
     ax.margins(0.2)
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.figure.colorbar(dots, ax=ax, shrink=0.5, label="expected unit-days short without the plan", pad=0.04)
+    ax.figure.colorbar(dots, ax=ax, shrink=0.5, label=say("expected unit-days short without the plan"), pad=0.04)
     for side in ax.spines.values():
         side.set_visible(False)
     return ax
@@ -268,8 +289,8 @@ def plot_shortage(expected: pd.DataFrame, column: str, *, ax: Axes | None = None
     image = ax.imshow(wide, aspect="auto", cmap="YlOrRd", vmin=0, vmax=max(highest or wide.to_numpy().max(), 1e-9))
     ax.set_yticks(range(len(wide)), wide.index, fontsize=8, parse_math=False)
     step = max(1, len(wide.columns) // 7)
-    ax.set_xticks(range(0, len(wide.columns), step), [f"{date.day} {date:%b}" for date in wide.columns[::step]], fontsize=8)
-    ax.figure.colorbar(image, ax=ax, label="units short", pad=0.02)
+    ax.set_xticks(range(0, len(wide.columns), step), [format_day(date, short=True) for date in wide.columns[::step]], fontsize=8)
+    ax.figure.colorbar(image, ax=ax, label=say("units short"), pad=0.02)
     return ax
 
 
@@ -289,13 +310,13 @@ def plot_ladder(ladder: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     rows = ladder.set_index("rung").loc[[rung for rung in RUNGS if rung in set(ladder["rung"])]]
     colours = {"none": GREY, "reactive": ORANGE, "perfect": GREEN}
-    bars = ax.barh([RUNGS[rung] for rung in rows.index], rows["shortage"], height=0.62,
+    bars = ax.barh([say(RUNGS[rung]) for rung in rows.index], rows["shortage"], height=0.62,
                    color=[colours.get(rung, BLUE) for rung in rows.index])
     ax.bar_label(bars, [f"{value:,.0f}" for value in rows["shortage"]], padding=4, fontsize=9)
     bound = rows["bound"].iloc[0]
-    ax.axvline(bound, color="black", ls=":", lw=1.2, label=f"no reallocation can beat {bound:,.0f}")
+    ax.axvline(bound, color="black", ls=":", lw=1.2, label=say("no reallocation can beat {bound:,.0f}", bound=bound))
     ax.invert_yaxis()
-    ax.set_xlabel("unit-days short over the horizon")
+    ax.set_xlabel(say("unit-days short over the horizon"))
     ax.set_xlim(right=1.12 * max(rows["shortage"].max(), 1.0))
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return _tidy(ax)

@@ -17,8 +17,8 @@ from medlib import unpack
 from medlib.errors import MedlibError
 from medlib.schema import check_frame, get_table
 
-#: The checkout: notebooks/, data/ and reports/ stand in it.
-PROJECT = Path(__file__).resolve().parents[1]
+#: Where notebooks/, data/ and reports/ stand: the checkout, or for a run that happens elsewhere, the folder that its kernel is told.
+PROJECT = Path(os.environ.get("MEDLIB_HOME") or Path(__file__).parents[1]).resolve()
 #: Marks a locked workspace; it is no secret, and without it the tables do not open.
 MARKER = "workspace.locked"
 #: What the name of a locked table ends with.

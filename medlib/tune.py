@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ from medlib.validate import tabulate_losses
 warnings.filterwarnings("ignore", "IProgress not found")  # bars in notebooks, which are never drawn here
 import optuna
 from optuna.trial import TrialState
+
+if TYPE_CHECKING:
+    from medlib.sweep.engines import Desk, Engine
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 #: Settings of each forecaster that has any.
@@ -138,7 +142,7 @@ def locate_study(workspace: str) -> Path:
 
 
 def search(family: str, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], horizon: int, trials: int, file: Path,
-           name: str = "search", fixed: Settings | None = None, seed: int = 1) -> optuna.Study:
+           name: str = "search", fixed: Settings | None = None, seed: int = 1, engine: Engine | None = None, at_a_time: int = 1) -> optuna.Study:
     """Search a family's settings for the lowest mean weighted interval score relative to the seasonal-naive forecaster's.
 
     The first trial is the defaults. A trial forecasts as of one date after another, learning anew at each, and is given up where
@@ -166,6 +170,11 @@ def search(family: str, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], h
         Settings, as from `parse_settings`, that are kept during the search, such as fewer trees.
     seed : int
         Of the search and the forecasters.
+    engine : medlib.sweep.engines.Engine, optional
+        An entered engine, whose workers judge the trials, each as of all dates; left out: this process does, one after another.
+    at_a_time : int
+        Trials that are drawn together and judged at a time. What is found depends on this number, for a trial learns nothing from
+        those beside it; it depends neither on the engine nor on which trial ends first.
 
     Returns
     -------
@@ -194,7 +203,13 @@ def search(family: str, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], h
         maker = partial(make_forecaster, family, horizon, seed, {family: {**fixed.get(family, {}), **read_settings(trial)}})
         return judge_settings(maker, naive, history, as_ofs, horizon, trial)
 
+    if at_a_time < 1:
+        raise MedlibError(f"at_a_time must be at least 1; got {at_a_time}.")
     while (done := len(study.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED)))) < trials:
+        if engine is not None:
+            count = min(at_a_time - done % at_a_time, trials - done)
+            _judge_together(study, engine, family, history, as_ofs, horizon, fixed, seed, naive, range(done, done + count))
+            continue
         if not done and not study.get_trials(False, (TrialState.WAITING,)):
             study.enqueue_trial({setting: list_settings(family)[setting] for setting in space})
         # A sampler of its own for each trial, so that what comes next depends on what was found and not on where a run began.
@@ -204,12 +219,61 @@ def search(family: str, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], h
     return study
 
 
+def _judge_together(study: optuna.Study, engine: Engine, family: str, history: pd.DataFrame, as_ofs: Sequence[pd.Timestamp], horizon: int,
+                    fixed: Settings, seed: int, naive: pd.Series, numbers: range) -> None:
+    """Draw some trials, let an engine judge them, and tell the study in the order in which they were drawn."""
+    asked = []
+    for number in numbers:
+        if not number and not study.get_trials(False, (TrialState.WAITING,)):
+            study.enqueue_trial({setting: list_settings(family)[setting] for setting in SPACES[family]})
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=4, seed=seed + number)
+        trial = study.ask()
+        for setting, ends in SPACES[family].items():
+            _suggest(trial, setting, *ends)
+        trial.set_user_attr("together", True)  # all its settings are drawn
+        asked.append(trial)
+    data = engine.share((history, list(as_ofs)))
+    for trial in asked:
+        settings = {family: {**fixed.get(family, {}), **read_settings(trial)}}
+        engine.submit(str(trial.number), measure_losses, family, settings, data, horizon, seed)
+    found = dict(engine.collect())
+    for trial in asked:
+        if isinstance(found[str(trial.number)], Exception):
+            raise found[str(trial.number)]
+        _tell(study, trial, found[str(trial.number)], naive)
+
+
+def measure_losses(family: str, settings: Settings, data: tuple[pd.DataFrame, Sequence[pd.Timestamp]], horizon: int, seed: int, desk: Desk) -> list[float]:
+    """Mean loss as of each date with these settings: what an engine's worker does for one trial."""
+    history, as_ofs = data
+    maker = partial(make_forecaster, family, horizon, seed, settings)
+    with threadpool_limits(1):
+        return [tabulate_losses(roll_forecasts(maker, history, [as_of], horizon), history).iat[0, 0] for as_of in as_ofs]
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, losses: Sequence[float], naive: pd.Series) -> None:
+    """Tell a trial date by date, as `judge_settings` would have, and give it up where that would have been given up."""
+    for step in range(len(losses)):
+        relative = float(np.mean(losses[:step + 1]) / naive.iloc[:step + 1].mean())
+        trial.report(relative, step)
+        if trial.should_prune() and step < len(losses) - 1:
+            study.tell(trial, state=TrialState.PRUNED)
+            return
+    study.tell(trial, relative)
+
+
 def _open_study(file: Path, name: str) -> optuna.Study:
-    """Open or make a study; trials that a killed run left behind are marked as failed."""
+    """Open or make a study; trials that a killed run left behind are marked as failed.
+
+    Several may have been drawn together and some of them told: the others are drawn again, as they were, so that they do not learn from those.
+    """
     study = optuna.create_study(storage=f"sqlite:///{file}", study_name=name, load_if_exists=True,
                                 pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1))
-    for trial in study.get_trials(False, (TrialState.RUNNING,)):
+    drawn = study.get_trials(False, (TrialState.RUNNING,))
+    for trial in drawn:
         study.tell(trial.number, state=TrialState.FAIL)
+    for trial in (trial for trial in drawn if trial.user_attrs.get("together")):
+        study.enqueue_trial(trial.params)
     return study
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, TimeSeriesSplit
 from threadpoolctl import threadpool_limits
@@ -240,7 +240,7 @@ def _bound_ratios(over: pd.DataFrame, under: pd.DataFrame, level: float, block: 
     block = block or choose_block(len(over))
     drawn, blocks = resample_blocks(len(over), block, 10_000, seed), len(over) / block
     above, below = over.to_numpy()[drawn].mean(axis=1), under.to_numpy()[drawn].mean(axis=1)
-    tail = norm.cdf(np.sqrt(blocks / (blocks - 1)) * t.ppf((1 - level) / 2, blocks - 1))
+    tail = ndtr(np.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 - level) / 2))
     return np.quantile(above / np.where(below > 0, below, np.nan), [tail, 1 - tail], axis=0)
 
 

@@ -56,7 +56,8 @@ class TestForm:
                 assert sum(len(str(part)) for part in output.get("data", output).values()) <= LARGEST_OUTPUT
 
     def test_cells_are_short(self, path):
-        lengths = [len(cell.source.splitlines()) for cell in code_cells(read(path))]
+        # Parameters are a list, a line each.
+        lengths = [len(cell.source.splitlines()) for cell in code_cells(read(path)) if "parameters" not in tags(cell)]
         assert max(lengths) <= 20
         assert sorted(lengths)[len(lengths) // 2] <= 6
 

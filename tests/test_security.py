@@ -21,10 +21,11 @@ from medlib import cli, unpack
 from medlib.errors import MedlibError
 from medlib.explain.words import format_table
 from medlib.intake.sheets import format_csv, guard, unguard
+from medlib.report.browser import find_browser
 from medlib.report.page import clean_html, write_page
 from medlib.tables import PROJECT
 from nbformat import v4
-from trust.attacks.security import EVIL, find_browser, find_danger, open_page
+from trust.attacks.security import EVIL, find_danger, open_page
 
 PIXEL = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
 SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><rect width='9' height='9'/></svg>"

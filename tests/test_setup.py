@@ -116,7 +116,7 @@ def children(bootstrap, monkeypatch):
 
 def installs(children):
     """Return the recorded commands that install the project."""
-    return [command for command in children.commands if ".[audit,bench,datasets,test]" in command]
+    return [command for command in children.commands if ".[audit,bench,datasets,docs,test]" in command]
 
 
 def refusal(capsys, function, *arguments):
@@ -160,7 +160,7 @@ def test_unsuitable_python_hands_over_to_a_suitable_one(bootstrap, monkeypatch):
 
 
 def test_unknown_command_is_refused(bootstrap, capsys):
-    assert "report|test|trust|lab|bench|audit|setup" in refusal(capsys, bootstrap.main, ["reports"])
+    assert "report|test|trust|lab|what-if|docs|bench|audit|setup" in refusal(capsys, bootstrap.main, ["reports"])
 
 
 @pytest.mark.parametrize("name", ["requirements/constraints.txt", "pyproject.toml"])

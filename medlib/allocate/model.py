@@ -5,18 +5,18 @@ parts that a problem leaves out add none. Indices: scenarios s, sites i, resourc
 need D (demand and what it requires), capacity c, the units e that a scenario has more than that (or fewer), planning occupancy o,
 survival S, requirements q, scenario weights w. All variables are at least 0 unless said.
 
-=======================  ========================================================================================
-``move[l,r,t]``          patients (beds) or units (staff, equipment) sent
-``net[i,r,t]``           patients received less patients sent (free)
-``relocated[i,r,t]``     patients here because of moves, less those away because of them (free)
-``present[i,r,t]``       staff or equipment at the site
-``surge[i,r,t]``         surge units open
-``overtime[i,r,t]``      overtime worked
-``short[s,i,r,t]``       units short
-``batch[l,r,k,t]``       drug units of expiry cohort k sent
-``order[n,t]``           drug units ordered
-``stock, used[s,i,r,k,t]``  drug units kept to the next period, and used
-=======================  ========================================================================================
+===========================  ========================================================================================
+``move[l,r,t]``              patients (beds) or units (staff, equipment) sent
+``net[i,r,t]``               patients received less patients sent (free)
+``relocated[i,r,t]``         patients here because of moves, less those away because of them (free)
+``present[i,r,t]``           staff or equipment at the site
+``surge[i,r,t]``             surge units open
+``overtime[i,r,t]``          overtime worked
+``short[s,i,r,t]``           units short
+``batch[l,r,k,t]``           drug units of expiry cohort k sent
+``order[n,t]``               drug units ordered
+``stock, used[s,i,r,k,t]``   drug units kept to the next period, and used
+===========================  ========================================================================================
 
 Rows, with the names they carry:
 

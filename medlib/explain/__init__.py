@@ -12,9 +12,10 @@ from medlib.explain.words import (
     format_list,
     format_table,
     join_words,
+    name_dataset,
     name_resource,
     summarise_report,
 )
 
-__all__ = ["OWN_RUNG", "confirm_prices", "describe_prices", "format_amount", "format_date", "format_list", "format_table", "join_words", "name_resource",
-           "summarise_report"]
+__all__ = ["OWN_RUNG", "confirm_prices", "describe_prices", "format_amount", "format_date", "format_list", "format_table", "join_words", "name_dataset",
+           "name_resource", "summarise_report"]

@@ -15,6 +15,7 @@ from medlib.blocks.highs import is_whole
 from medlib.errors import MedlibError
 from medlib.explain.probe import Probe, find_break, measure_slope, read_bounds
 from medlib.explain.words import format_amount, format_date, join_words, name_resource
+from medlib.language import say
 
 #: Savings below this are rounding noise of the solver.
 NOISE = 0.005
@@ -273,7 +274,7 @@ def describe_prices(prices: pd.DataFrame, resources: pd.DataFrame, names: dict[s
     kinds = resources.set_index("resource")["kind"]
     sentences = []
     for row in prices[prices["confirmed"] > 0.005].itertuples():
-        how = "at the start" if kinds[row.resource] == "drug" else f"throughout the {span}"
-        sentences.append(f"One more {name_resource(row.resource)} at {names.get(row.site, row.site)} {how} would save "
-                         f"{row.confirmed:.1f} unit-days of expected shortage.")
+        how = say("at the start") if kinds[row.resource] == "drug" else say("throughout the {span}", span=span)
+        sentences.append(say("One more {resource} at {site} {how} would save {saved:.1f} unit-days of expected shortage.", how=how,
+                             resource=name_resource(row.resource), site=names.get(row.site, row.site), saved=row.confirmed))
     return sentences

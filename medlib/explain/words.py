@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import html
+import re
 
 import pandas as pd
 
+from medlib.language import format_date, format_day, say
 from medlib.simulate import RUNGS
 
 #: The rung of the ladder whose policy makes the report's plan.
 OWN_RUNG = "stochastic"
-
-
-def format_date(date: pd.Timestamp) -> str:
-    """Write a date as people do, for example '3 December 2021'."""
-    return f"{date.day} {date:%B %Y}"
 
 
 def format_amount(value: float) -> str:
@@ -24,7 +21,7 @@ def format_amount(value: float) -> str:
 
 def join_words(words: list[str]) -> str:
     """Join words with commas and a final 'and'."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return say(" and ").join([say(", ").join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def format_table(frame: pd.DataFrame, headers: dict[str, str] | None = None, digits: dict[str, int] | None = None) -> str:
@@ -50,7 +47,7 @@ def format_table(frame: pd.DataFrame, headers: dict[str, str] | None = None, dig
         if pd.isna(value):
             return "–"
         if isinstance(value, pd.Timestamp):
-            return f"{value.day} {value:%b}"
+            return format_day(value, short=True)
         return f"{value:,.{(digits or {}).get(name, 0)}f}" if numeric[name] else html.escape(str(value))
 
     side = {name: "number" if numeric[name] else "word" for name in headers}
@@ -67,8 +64,19 @@ def format_list(sentences: list[str], ordered: bool = False) -> str:
 
 
 def name_resource(resource: str) -> str:
-    """Write a resource's identifier as people do: 'icu_bed' becomes 'ICU bed'."""
+    """Write a resource's identifier as people do: 'icu_bed' becomes 'ICU bed', in the language that is spoken."""
+    return say(spell_resource(resource))
+
+
+def spell_resource(resource: str) -> str:
+    """Spell a resource's identifier out in English."""
     return " ".join(word.upper() if word in ("icu", "ed", "or", "ct", "mri") else word for word in resource.split("_"))
+
+
+def name_dataset(title: str) -> str:
+    """Write a dataset's title in the language that is spoken."""
+    folder = re.fullmatch("Folder (.*)", title, re.DOTALL)
+    return say("Folder {name}", name=folder[1]) if folder else say(title)
 
 
 def summarise_report(forecast: pd.DataFrame, expected: pd.DataFrame, moves: pd.DataFrame, surge: pd.DataFrame,
@@ -100,56 +108,61 @@ def format_change(value: float, digits: int = 0) -> str:
 def _tell_demand(forecast: pd.DataFrame, resource: str) -> str:
     rows = forecast[forecast["resource"] == resource]
     if rows.empty:
-        return f"The need for {name_resource(resource)} follows from the other resources, which require it."
+        return say("The need for {resource} follows from the other resources, which require it.", resource=name_resource(resource))
     total = rows[rows["quantile"] == 0.5].groupby("date")["demand"].sum()
     first, last = total.index[0], total.index[-1]
     change = 100 * (total.iloc[-1] / total.iloc[0] - 1) if total.iloc[0] else 0.0
-    return (f"As of {format_date(rows['as_of'].iloc[0])}, the median forecast of the need for {name_resource(resource)}s, summed over "
-            f"all sites, goes from {format_amount(total.iloc[0])} on {format_date(first)} to "
-            f"{format_amount(total.iloc[-1])} on {format_date(last)} ({format_change(change, 1)} %).")
+    return say("As of {as_of}, the median forecast of the need for {resource}s, summed over all sites, goes from {start} on {first} to {end} on "
+               "{last} ({change} %).", as_of=format_date(rows["as_of"].iloc[0]), resource=name_resource(resource), first=format_date(first),
+               start=format_amount(total.iloc[0]), last=format_date(last), end=format_amount(total.iloc[-1]), change=format_change(change, 1))
 
 
 def _tell_shortage(expected: pd.DataFrame, resource: str, names: dict[str, str]) -> str:
     before = expected["shortage_before"].sum()
     if before < 0.05:
-        return "Without any action no shortage is expected at any site."
+        return say("Without any action no shortage is expected at any site.")
     rows = expected[(expected["resource"] == resource) & (expected["shortage_before"] > 0)]
     by_site = rows.groupby("site")["shortage_before"].sum().sort_values(ascending=False, kind="stable").head(3)
     parts = []
     for site, amount in by_site.items():
         peak = rows[rows["site"] == site].sort_values("shortage_before", kind="stable").iloc[-1]
-        parts.append(f"{names.get(site, site)} ({format_amount(amount)}, worst on {peak['date'].day} {peak['date']:%B})")
-    return (f"If nothing is done, {format_amount(before)} unit-days of shortage are expected at "
-            f"{(expected.groupby('site')['shortage_before'].sum() > 0.05).sum()} sites; most lack "
-            f"{name_resource(resource)}s, above all {join_words(parts)}.")
+        parts.append(say("{site} ({amount}, worst on {day})", site=names.get(site, site), amount=format_amount(amount),
+                         day=format_day(peak["date"])))
+    return say("If nothing is done, {amount} unit-days of shortage are expected at {count} sites; most lack {resource}s, above all {places}.",
+               amount=format_amount(before), count=(expected.groupby("site")["shortage_before"].sum() > 0.05).sum(),
+               resource=name_resource(resource), places=join_words(parts))
 
 
 def _tell_moves(moves: pd.DataFrame, surge: pd.DataFrame, names: dict[str, str]) -> str:
     if surge.empty:
-        opened = "opens no surge units"
+        opened = say("opens no surge units")
     else:
         peak = surge.groupby("date")["surge"].sum()
-        opened = (f"opens surge units at {surge['site'].nunique()} sites, at most {format_amount(peak.max())} at once, on "
-                  f"{format_date(peak.idxmax())}")
+        opened = say("opens surge units at {count} sites, at most {most} at once, on {date}", count=surge["site"].nunique(),
+                     most=format_amount(peak.max()), date=format_date(peak.idxmax()))
     if moves.empty:
-        return f"The plan moves nothing and {opened}."
-    words = {"patients": "{} patients", "units": "units of {}"}
+        return say("The plan moves nothing and {opened}.", opened=opened)
     sums = moves.groupby(["what", "resource"])["amount"].sum().sort_values(ascending=False, kind="stable")
-    parts = [f"{format_amount(amount)} {words[what].format(name_resource(resource))}" for (what, resource), amount in sums.items()]
+    parts = [_count_moved(amount, *kind) for kind, amount in sums.items()]
     routes = moves.groupby(["what", "resource", "origin", "destination"])["amount"].sum().sort_values(
         ascending=False, kind="stable")
     what, resource, origin, destination = routes.index[0]
-    return (f"The plan moves {join_words(parts)}; its busiest route leads from {names.get(origin, origin)} to "
-            f"{names.get(destination, destination)} ({format_amount(routes.iloc[0])} "
-            f"{words[what].format(name_resource(resource))}); it {opened}.")
+    return say("The plan moves {parts}; its busiest route leads from {origin} to {destination} ({amount}); it {opened}.",
+               parts=join_words(parts), origin=names.get(origin, origin), destination=names.get(destination, destination),
+               amount=_count_moved(routes.iloc[0], what, resource), opened=opened)
+
+
+def _count_moved(amount: float, what: str, resource: str) -> str:
+    values = {"amount": format_amount(amount), "resource": name_resource(resource)}
+    return say("{amount} {resource} patients", **values) if what == "patients" else say("{amount} units of {resource}", **values)
 
 
 def _tell_effect(expected: pd.DataFrame) -> str:
     before, after = expected["shortage_before"].sum(), expected["shortage_after"].sum()
     if before < 0.05:
-        return "There is nothing to gain: expected shortage is zero with and without the plan."
-    return (f"That brings expected shortage from {format_amount(before)} to {format_amount(after)} unit-days "
-            f"({format_change(100 * (after / before - 1))} %), averaged over the forecast's whole distribution.")
+        return say("There is nothing to gain: expected shortage is zero with and without the plan.")
+    return say("That brings expected shortage from {before} to {after} unit-days ({change} %), averaged over the forecast's whole distribution.",
+               before=format_amount(before), after=format_amount(after), change=format_change(100 * (after / before - 1)))
 
 
 def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Timestamp) -> str:
@@ -157,14 +170,16 @@ def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Times
     short = rows["shortage"]
     best = short.drop("perfect").idxmin()
     share = rows.loc[best, "gap_closed"]
-    verdict = (f"which closes {100 * share:.0f} % of the gap between the two" if pd.notna(share)
-               else "and between the two there was no gap to close")
+    verdict = (say("which closes {share:.0f} % of the gap between the two", share=100 * share) if pd.notna(share)
+               else say("and between the two there was no gap to close"))
     first, last = outcome["date"].min(), outcome["date"].max()
-    when = f"from {format_date(first)} to {format_date(last)}"
+    when = say("from {first} to {last}", first=format_date(first), last=format_date(last))
     if first <= as_of:
-        when += " (what comes after the as-of date is not known yet)"
-    own = "" if best == OWN_RUNG or OWN_RUNG not in short else f"the way this plan was made left {format_amount(short[OWN_RUNG])}, "
-    return (f"Rolled through what really happened {when} and revised every period, the policy '{RUNGS[best]}' did best and left "
-            f"{format_amount(short[best])} unit-days short; {own}the reactive same-day rule {format_amount(short['reactive'])} and perfect "
-            f"foresight {format_amount(short['perfect'])}, {verdict}; no reallocation could have gone below "
-            f"{format_amount(rows['bound'].iloc[0])}.")
+        when += say(" (what comes after the as-of date is not known yet)")
+    own = "" if best == OWN_RUNG or OWN_RUNG not in short else say("the way this plan was made left {amount}, ",
+                                                                   amount=format_amount(short[OWN_RUNG]))
+    return say("Rolled through what really happened {when} and revised every period, the policy '{policy}' did best and left {best} unit-days "
+               "short; {own}the reactive same-day rule {reactive} and perfect foresight {perfect}, {verdict}; no reallocation could have gone "
+               "below {bound}.", when=when, policy=say(RUNGS[best]), best=format_amount(short[best]), own=own,
+               reactive=format_amount(short["reactive"]), perfect=format_amount(short["perfect"]), verdict=verdict,
+               bound=format_amount(rows["bound"].iloc[0]))

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from quantile_forest import ExtraTreesQuantileRegressor, RandomForestQuantileRegressor
-from scipy.stats import norm
-from sklearn.ensemble import HistGradientBoostingRegressor
+from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from medlib.forecast.base import LEVELS
@@ -125,6 +123,8 @@ class RandomForest(TreeForecaster):
         self.trees, self.leaf, self.extra = trees, leaf, extra
 
     def _fit(self, features: np.ndarray, change: np.ndarray):
+        # Loading it takes as long as all the rest, and most of those who load this module train nothing.
+        from quantile_forest import ExtraTreesQuantileRegressor, RandomForestQuantileRegressor
         kind = ExtraTreesQuantileRegressor if self.extra else RandomForestQuantileRegressor
         forest = kind(n_estimators=self.trees, min_samples_leaf=self.leaf, max_features=0.5, n_jobs=-1, random_state=self.seed)
         return forest.fit(features, change)
@@ -157,6 +157,7 @@ class GradientBoosting(TreeForecaster):
         self.rounds = rounds
 
     def _fit(self, features: np.ndarray, change: np.ndarray):
+        from sklearn.ensemble import HistGradientBoostingRegressor
         levels = np.array(self.levels)
         self.fitted = levels if len(levels) <= 7 else levels[np.linspace(0, len(levels) - 1, 7).round().astype(int)]
         # Fits are small: on a busy machine, threads that wait for each other cost far more time than they save.
@@ -167,5 +168,5 @@ class GradientBoosting(TreeForecaster):
 
     def _predict(self, features: np.ndarray) -> np.ndarray:
         fitted = np.sort(np.stack([ensemble.predict(features) for ensemble in self.model], axis=-1), axis=-1)
-        at, wanted = norm.ppf(self.fitted), norm.ppf(self.levels)
+        at, wanted = ndtri(self.fitted), ndtri(self.levels)
         return np.stack([np.interp(wanted, at, row) for row in fitted])

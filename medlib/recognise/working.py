@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
 from medlib.errors import MedlibError
+from medlib.language import say
 from medlib.recognise.counting import PRIOR, draw_counts
 from medlib.schema import STATES, empty
 from medlib.supply import COUNTED
 
 #: A line counts as naming a device, in words, from this probability on; every probability counts in the figures.
 MENTIONED = 0.1
+#: What the column source of `working_devices` is put together from; {} is a number.
+SOURCES = ("owned", "working", "{} inventory line", "{} inventory lines", "{} left to people", "stated capacity", "no inventory",
+           "at least the {} pictured", "the lines only", "no pictures", "about {} of {} looked at", "{} by a person",
+           "neither inventory lines nor pictures", ": ", "; ", ", ", " (", ")")
 #: What `supply_from` may say: the column of `working_devices` that is planned with.
 SUPPLY_FROM = {"expected": "working", "lower": "working_low"}
 
@@ -120,6 +127,12 @@ def _describe(lines: pd.DataFrame, seen: pd.DataFrame, known: bool, pictured: np
     return f"{first}; working: about {pictured.mean():.0f} of {len(seen)} looked at{more}"
 
 
+def tell_source(source: str) -> str:
+    """Tell where figures came from, the column source of `working_devices`, in the language that is spoken."""
+    pieces = re.split(r"(: |; |, | \(|\))", source)
+    return "".join(say(re.sub(r"\d+", "{}", piece)).format(*re.findall(r"\d+", piece)) for piece in pieces)
+
+
 def wants_count(supply_from: str) -> bool:
     """Tell whether a plan is to count on the devices counted, and not on the stated capacity.
 
@@ -176,5 +189,6 @@ def describe_count(working: pd.DataFrame) -> list[str]:
         Sums over sites. The sum of the sites' 5 % quantiles is lower than the sum's own 5 % quantile: not all sites are unlucky at once.
     """
     sums = working.groupby("resource")[["stated", "owned", "working", "working_low", "working_high"]].sum().round(0).astype(int)
-    return [f"{row.Index[:1].upper()}{row.Index[1:]}: {row.stated:,} stated, {row.owned:,} owned, {row.working:,} working; the sites' 5 % "
-            f"quantiles sum to {row.working_low:,}, their 95 % quantiles to {row.working_high:,}." for row in sums.itertuples()]
+    return [say("{resource}: {stated:,} stated, {owned:,} owned, {working:,} working; the sites' 5 % quantiles sum to {low:,}, their 95 % "
+                "quantiles to {high:,}.", resource=f"{row.Index[:1].upper()}{row.Index[1:]}", stated=row.stated, owned=row.owned,
+                working=row.working, low=row.working_low, high=row.working_high) for row in sums.itertuples()]

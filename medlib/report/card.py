@@ -15,6 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from medlib import tables
+from medlib.explain.words import name_dataset
+from medlib.language import say
 from medlib.report.gate import choose_threshold, is_public
 
 #: What a figure looks like, as it stands in a cell.
@@ -38,10 +40,10 @@ def format_card(folder: Path, manifest: dict) -> str:
     str
     """
     workspace = folder / "tables"
-    sections = {"Data": _describe_data(workspace), "Models": _describe_models(workspace),
-                "Use": _describe_use(workspace), "Who is served worst": _describe_equity(workspace),
-                "Privacy": _describe_privacy(workspace, manifest), "Limits": _describe_limits(workspace)}
-    return '<h2 id="card">Model and data card</h2>' + "".join(f"<h3>{title}</h3>{body}" for title, body in sections.items() if body)
+    sections = {say("Data"): _describe_data(workspace), say("Models"): _describe_models(workspace),
+                say("Use"): _describe_use(workspace), say("Who is served worst"): _describe_equity(workspace),
+                say("Privacy"): _describe_privacy(workspace, manifest), say("Limits"): _describe_limits(workspace)}
+    return f'<h2 id="card">{say("Model and data card")}</h2>' + "".join(f"<h3>{title}</h3>{body}" for title, body in sections.items() if body)
 
 
 def _describe_data(workspace: Path) -> str:
@@ -49,12 +51,13 @@ def _describe_data(workspace: Path) -> str:
         return ""
     rows = []
     for source in tables.read("sources", workspace).itertuples():
-        kind = "synthetic, made up" if source.synthetic else "observed"
-        rows.append((source.title, kind, source.licence, f"{source.first_date:%Y-%m-%d} to {source.last_date:%Y-%m-%d}", f"{source.rows:,}"))
-    body = _format_table(("data", "kind", "licence", "span", "demand rows"), rows)
+        kind = say("synthetic, made up") if source.synthetic else say("observed")
+        span = say("{low} to {high}", low=f"{source.first_date:%Y-%m-%d}", high=f"{source.last_date:%Y-%m-%d}")
+        rows.append((name_dataset(source.title), kind, say(source.licence), span, f"{source.rows:,}"))
+    body = _format_table((say("data"), say("kind"), say("licence"), say("span"), say("demand rows")), rows)
     if tables.has("sites", workspace) and tables.has("resources", workspace):
-        body += _format_paragraph(f"Sites: {len(tables.read('sites', workspace))}. "
-                                  f"Resources: {', '.join(tables.read('resources', workspace)['resource'])}.")
+        body += _format_paragraph(say("Sites: {count}. Resources: {names}.", count=len(tables.read("sites", workspace)),
+                                      names=say(", ").join(map(say, tables.read("resources", workspace)["resource"]))))
     return body + _describe_quality(workspace)
 
 
@@ -63,12 +66,12 @@ def _describe_quality(workspace: Path) -> str:
         return ""
     quality = tables.read("quality", workspace)
     faults = quality[quality["rows"] > 0].groupby(["rule", "action"], sort=True)["rows"].sum()
-    rows = [(rule, action, f"{count:,}") for (rule, action), count in faults.items()]
-    body = (_format_table(("fault in the demand", "what was done", "rows"), rows) if rows
-            else _format_paragraph("The checks of the demand found no fault."))
+    rows = [(say(rule), say(action), f"{count:,}") for (rule, action), count in faults.items()]
+    body = (_format_table((say("fault in the demand"), say("what was done"), say("rows")), rows) if rows
+            else _format_paragraph(say("The checks of the demand found no fault.")))
     if tables.has("demand", workspace) and "imputed" in (demand := tables.read("demand", workspace)):
-        body += _format_paragraph("Values of demand that were missing or faulty and filled in: "
-                                  f"{demand['imputed'].sum():,} of {len(demand):,}.")
+        body += _format_paragraph(say("Values of demand that were missing or faulty and filled in: {filled:,} of {rows:,}.",
+                                      filled=demand["imputed"].sum(), rows=len(demand)))
     return body
 
 
@@ -77,21 +80,21 @@ def _describe_models(workspace: Path) -> str:
         return ""
     scores = tables.read("forecast_score", workspace)
     used = scores[scores["used"]].sort_values("resource")
-    rows = [(row.resource, row.model.replace("_", " "), _format_number(row.relative_wis), f"{row.coverage_80:.0%}", f"{row.forecasts:,}")
+    rows = [(say(row.resource), say(row.model.replace("_", " ")), _format_number(row.relative_wis), f"{row.coverage_80:.0%}", f"{row.forecasts:,}")
             for row in used.itertuples()]
-    return (_format_table(("resource", "best forecaster", "error against last week's values", "outcomes within the 80 % interval",
-                           "forecasts judged"), rows)
-            + _format_paragraph("Judged on dates before the as-of date, as if each had been today. The error is the weighted interval score over that "
-                                "of the seasonal-naive forecaster: below 1 is better than repeating."))
+    return (_format_table((say("resource"), say("best forecaster"), say("error against last week's values"),
+                           say("outcomes within the 80 % interval"), say("forecasts judged")), rows)
+            + _format_paragraph(say("Judged on dates before the as-of date, as if each had been today. The error is the weighted interval score over "
+                                    "that of the seasonal-naive forecaster: below 1 is better than repeating.")))
 
 
 def _describe_use(workspace: Path) -> str:
     synthetic = tables.has("sources", workspace) and tables.read("sources", workspace)["synthetic"].all()
-    here = " These data are made up: the figures say nothing about real sites." if synthetic else ""
-    return (_format_paragraph("Meant for research and for planning between sites: whether, when and where units or patients could move, and how "
-                              f"sure that is.{here}")
-            + _format_paragraph("Not meant for decisions about a single patient, for triage at the bedside, or to be carried out without people who "
-                                "know the sites. It is no medical device."))
+    here = say(" These data are made up: the figures say nothing about real sites.") if synthetic else ""
+    return (_format_paragraph(say("Meant for research and for planning between sites: whether, when and where units or patients could move, and how "
+                                  "sure that is.") + here)
+            + _format_paragraph(say("Not meant for decisions about a single patient, for triage at the bedside, or to be carried out without people "
+                                    "who know the sites. It is no medical device.")))
 
 
 def _describe_equity(workspace: Path) -> str:
@@ -102,34 +105,37 @@ def _describe_equity(workspace: Path) -> str:
     rows = []
     for rung in (rung for rung in RUNGS if (rung, "worst_site") in judged.index and rung in daily.index):
         worst = judged.loc[(rung, "worst_site")]
-        site = daily[rung].idxmax() if daily[rung].max() > 0 else "none is short"
-        rows.append((RUNGS[rung], _format_number(worst["value"]), f"{_format_number(worst['low'])} to {_format_number(worst['high'])}", site))
-    note = ("Weighted unit-days short at the site that is worst off, rolled through what really happened, with the 90 % interval; the site "
-            "named is the one with most units short.")
-    return _format_table(("policy", "worst site's shortage", "interval", "site"), rows) + _format_paragraph(note) if rows else ""
+        site = daily[rung].idxmax() if daily[rung].max() > 0 else say("none is short")
+        span = say("{low} to {high}", low=_format_number(worst["low"]), high=_format_number(worst["high"]))
+        rows.append((say(RUNGS[rung]), _format_number(worst["value"]), span, site))
+    note = say("Weighted unit-days short at the site that is worst off, rolled through what really happened, with the 90 % interval; the site "
+               "named is the one with most units short.")
+    heads = say("policy"), say("worst site's shortage"), say("interval"), say("site")
+    return _format_table(heads, rows) + _format_paragraph(note) if rows else ""
 
 
 def _describe_privacy(workspace: Path, manifest: dict) -> str:
     threshold = choose_threshold(manifest)
     if is_public(manifest):
         synthetic = tables.has("sources", workspace) and tables.read("sources", workspace)["synthetic"].all()
-        kind = "Synthetic: nobody is in these data." if synthetic else "Published counts, as their publisher released them."
+        kind = say("Synthetic: nobody is in these data.") if synthetic else say("Published counts, as their publisher released them.")
     else:
-        kind = "A user's own folder: whether it may be used and shown, its owner must know."
-    small = f"Counts of people from 1 to {threshold - 1} are not shown." if threshold > 1 else "Small counts of people are shown as they are."
-    body = _format_paragraph(f"{kind} {small} Before this page was written, tables, outputs and executed notebooks were searched for names, "
-                             "addresses and numbers of persons, dates about them and secrets.")
+        kind = say("A user's own folder: whether it may be used and shown, its owner must know.")
+    small = (say("Counts of people from 1 to {most} are not shown.", most=threshold - 1) if threshold > 1
+             else say("Small counts of people are shown as they are."))
+    body = _format_paragraph(say("{kind} {small} Before this page was written, tables, outputs and executed notebooks were searched for names, "
+                                 "addresses and numbers of persons, dates about them and secrets.", kind=kind, small=small))
     accepted = manifest.get("accepted") or []
     if accepted:
         places = "".join(f"<li>{escape(place)}</li>" for place in accepted)
-        return body + _format_paragraph("Places where something was found that a person looked at and accepted:") + f"<ul>{places}</ul>"
-    return body + _format_paragraph("Nothing was found, and nothing had to be accepted.")
+        return body + _format_paragraph(say("Places where something was found that a person looked at and accepted:")) + f"<ul>{places}</ul>"
+    return body + _format_paragraph(say("Nothing was found, and nothing had to be accepted."))
 
 
 def _describe_limits(workspace: Path) -> str:
-    notes = list(tables.read("sources", workspace)["notes"]) if tables.has("sources", workspace) else []
-    notes += ["Pictures and names without a title or label beside them are not searched for persons.",
-              "A forecast is made of the past: what has never happened is not in it."]
+    notes = list(map(say, tables.read("sources", workspace)["notes"])) if tables.has("sources", workspace) else []
+    notes += [say("Pictures and names without a title or label beside them are not searched for persons."),
+              say("A forecast is made of the past: what has never happened is not in it.")]
     return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
 
 

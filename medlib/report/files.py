@@ -10,13 +10,14 @@ from pathlib import Path
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_whole(path: Path, text: str) -> Path:
+def write_whole(path: Path, text: str | bytes) -> Path:
     """Write a file under a hidden name, and rename it when it lies on the disk.
 
     Parameters
     ----------
     path : pathlib.Path
-    text : str
+    text : str or bytes
+        A text is written as UTF-8, its lines ended as they are.
 
     Returns
     -------
@@ -31,8 +32,8 @@ def write_whole(path: Path, text: str) -> Path:
     part = path.with_name(f".{path.name}.part")
     try:
         part.unlink(missing_ok=True)  # left by a killed process, or a link that somebody has put there
-        with part.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with part.open("xb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -54,7 +54,7 @@ def is_public(manifest: dict) -> bool:
     return manifest.get("parameters", {}).get("dataset") in CATALOG
 
 
-def check_release(folder: Path, manifest: dict, secrets: dict[str, str]) -> list[Finding]:
+def check_release(folder: Path, manifest: dict, secrets: dict[str, str], home: Path | None = None) -> list[Finding]:
     """Find what must not leave with a run.
 
     Parameters
@@ -67,6 +67,8 @@ def check_release(folder: Path, manifest: dict, secrets: dict[str, str]) -> list
         demand" does for every row of that column.
     secrets : dict of str to str
         Values that may stand nowhere, by name (`medlib.report.secrets.read_secrets`). They can't be accepted.
+    home : pathlib.Path, optional
+        Folder whose notebooks/ the run was made of, where that is not the project's.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def check_release(folder: Path, manifest: dict, secrets: dict[str, str]) -> list
         By place; empty: the run may be shown.
     """
     threshold, accepted = choose_threshold(manifest), manifest.get("accepted") or []
-    found = [*_check_tables(folder / "tables", threshold), *_check_notebooks(folder / "notebooks", threshold)]
+    found = [*_check_tables(folder / "tables", threshold), *_check_notebooks(folder / "notebooks", threshold, home or tables.PROJECT)]
     if (page := folder / "report.html").is_file():
         found += _check_html(page.read_text(encoding="utf-8"), "report.html", threshold)
     found = [finding for finding in dict.fromkeys(found) if not any(_lies_in(finding.place, place) for place in accepted)]
@@ -132,9 +134,9 @@ def _counts_people(head: str) -> bool:
     return bool(PEOPLE.search(plain)) and not NO_COUNT.search(plain)
 
 
-def _check_notebooks(folder: Path, threshold: int) -> Iterator[Finding]:
+def _check_notebooks(folder: Path, threshold: int, home: Path) -> Iterator[Finding]:
     for path in sorted(folder.glob("*.ipynb")):
-        own = tables.PROJECT / "notebooks" / path.name
+        own = home / "notebooks" / path.name
         known = {cell.source for cell in nbformat.read(own, as_version=4).cells} if own.is_file() else set()
         for number, cell in enumerate(nbformat.read(path, as_version=4).cells, 1):
             place = f"notebooks/{path.stem}, cell {number}"

@@ -26,7 +26,8 @@ MEMORY = "close other programs, or take fewer sites, scenarios or trees; then go
 
 
 def execute_notebook(notebook: Notebook, folder: Path, parameters: Mapping[str, object], on_cell: Callable[[int, int], None],
-                     limit: float = math.inf, lock: Lock | None = None, secrets: Mapping[str, str] | None = None) -> dict | None:
+                     limit: float = math.inf, lock: Lock | None = None, secrets: Mapping[str, str] | None = None,
+                     home: Path | None = None, environment: Mapping[str, str] | None = None) -> dict | None:
     """Execute a notebook into ``notebooks/`` of a run.
 
     Parameters
@@ -44,11 +45,15 @@ def execute_notebook(notebook: Notebook, folder: Path, parameters: Mapping[str, 
         The run's lock, which the kernel inherits.
     secrets : mapping of str to str, optional
         Values that may not be stored, by name.
+    home : pathlib.Path, optional
+        Folder with notebooks/, data/ and reports/, where that is not the project's.
+    environment : mapping of str to str, optional
+        What the kernel's environment holds besides this process's.
 
     Returns
     -------
     dict or None
-        What went wrong: notebook, cell, reason, and whether it is the user's mistake.
+        What went wrong: notebook, cell, reason, whether it is the user's mistake, and, where the kernel died, `died`.
 
     Raises
     ------
@@ -62,13 +67,15 @@ def execute_notebook(notebook: Notebook, folder: Path, parameters: Mapping[str, 
     sockets = tempfile.TemporaryDirectory(prefix="medlib-", ignore_cleanup_errors=True)
     engine = _make_engine(on_cell)
     papermill_engines.register("medlib", engine)
+    notebooks = home / "notebooks" if home else NOTEBOOKS
+    more = {**(environment or {}), **({"MEDLIB_HOME": str(home)} if home else {})}
     end, error = time.monotonic() + limit, None
     on_cell(0, 1)
     try:
         with sockets:
             papermill.execute_notebook(
-                notebook.path, None, parameters=parameters, engine_name="medlib", kernel_name="python3", progress_bar=False, cwd=NOTEBOOKS,
-                kernel_manager_class=_make_manager(sockets.name, lock), extra_arguments=["--log-level=CRITICAL"],
+                notebook.path, None, parameters=parameters, engine_name="medlib", kernel_name="python3", progress_bar=False, cwd=notebooks,
+                kernel_manager_class=_make_manager(sockets.name, lock, more), extra_arguments=["--log-level=CRITICAL"],
                 # Printed lines come in one piece or several as the machine is busy; joined, they are the same every time.
                 coalesce_streams=True, record_timing=False,
                 timeout_func=lambda cell: None if end == math.inf else max(end - time.monotonic(), 0.1))
@@ -106,7 +113,7 @@ def _make_engine(on_cell: Callable[[int, int], None]) -> type:
     return Engine
 
 
-def _make_manager(sockets: str, lock: Lock | None) -> type:
+def _make_manager(sockets: str, lock: Lock | None, environment: Mapping[str, str]) -> type:
     from jupyter_client import AsyncKernelManager
 
     class Manager(AsyncKernelManager):
@@ -120,6 +127,8 @@ def _make_manager(sockets: str, lock: Lock | None) -> type:
             """Start a kernel that holds the run's lock; its last words at shut-down don't reach the user, what a cell prints does."""
             if lock and os.name != "nt":
                 options["pass_fds"] = (lock.file,)
+            if environment:
+                options["env"] = (options.get("env") or dict(os.environ)) | environment
             await super().start_kernel(stderr=subprocess.DEVNULL, **options)
             if lock:
                 lock.note_kernel(self.provisioner.pid)
@@ -142,7 +151,7 @@ def _tell_error(trouble: Exception, name: str, cell: nbformat.NotebookNode | Non
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    mistake = isinstance(trouble, PapermillExecutionError) and trouble.ename == "MedlibError"
+    mistake, died = isinstance(trouble, PapermillExecutionError) and trouble.ename == "MedlibError", False
     if mistake:
         reason = trouble.evalue
     elif isinstance(trouble, PapermillExecutionError):
@@ -151,14 +160,14 @@ def _tell_error(trouble: Exception, name: str, cell: nbformat.NotebookNode | Non
         reason = (f"the notebook was not done within its time limit of {limit / 60:g} minutes; give it longer with --time-limit, or less "
                   "to do.")
     elif isinstance(trouble, DeadKernelError) or "Kernel died" in str(trouble):  # the latter while it starts
-        reason = f"the kernel died, most often because the memory is full; {MEMORY}"
+        reason, died = f"the kernel died, most often because the memory is full; {MEMORY}", True
     else:
         reason = tell_trouble(trouble) if isinstance(trouble, OSError) else str(trouble) or type(trouble).__name__
     lines = cell.source.strip().splitlines() if cell else []
     # The cell that a kernel died in or was stopped in has no number yet.
     number = getattr(trouble, "exec_count", None) or "unfinished"
     return {"notebook": name, "cell": f"{number} ({lines[0] if lines else ''})" if cell else "unknown",
-            "reason": re.sub(r"\s+", " ", reason).strip(), "mistake": mistake}
+            "reason": re.sub(r"\s+", " ", reason).strip(), "mistake": mistake} | ({"died": True} if died else {})
 
 
 def _tell_cell_error(kind: str, text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, date, datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 from medlib import catalog, tables
 from medlib.allocate import Rules
 from medlib.errors import MedlibError
+from medlib.language import check_language
 from medlib.recognise.working import wants_count
 from medlib.report.files import remove_parts, tell_trouble
 from medlib.report.gate import check_release, tell_findings
@@ -86,23 +87,66 @@ def start_run(given: dict[str, object], targets: list[str], run_name: str = "", 
     RunFailed
         A notebook failed, the gate found something, or a file could not be written; everything made so far is kept.
     """
-    chain = order_chain(targets, list_notebooks(), given)
-    parameters = check_parameters(given, chain)
-    _check_values(parameters)
-    _check_limit(time_limit)
-    read_secrets(parameters)
+    chain, parameters = prepare_run(given, targets, list_notebooks())
+    check_limit(time_limit)
     if "dataset" in parameters:
         parameters["dataset"] = catalog.locate_dataset(str(parameters["dataset"]))
     name = check_name(run_name or name_run(REPORTS, parameters))
-    manifest = {"run": name, "number": 1 + max((before.get("number", 0) for before in read_manifests(REPORTS).values()), default=0),
-                "status": "running", "started": datetime.now(UTC).isoformat(timespec="seconds"),
-                "parameters": parameters, "datasets": [], "seed": parameters.get("seed"), "seconds": 0.0,
-                "git_commit": read_commit(), "versions": list_versions(), "ladder": {}, "error": None, "stops": [],
-                "time_limit": time_limit, "smallest_count": smallest_count, "accepted": list(accepted),
-                "targets": targets, "notebooks": [_wait(notebook) for notebook in chain]}
+    number = 1 + max((before.get("number", 0) for before in read_manifests(REPORTS).values()), default=0)
+    manifest = make_manifest(name, chain, parameters, targets, time_limit, smallest_count, accepted) | {"number": number}
     with _take(name) as lock:
         folder = make_folder(REPORTS, name, manifest)
         return _go_on(folder, manifest, chain, progress, lock)
+
+
+def prepare_run(given: dict[str, object], targets: list[str], notebooks: dict[str, Notebook]) -> tuple[list[Notebook], dict[str, object]]:
+    """Return the notebooks that a run takes, in order, and all its parameters, checked; a dataset is not looked for yet.
+
+    Raises
+    ------
+    MedlibError
+        A parameter or notebook is not what it should be.
+    """
+    chain = order_chain(targets, notebooks, given)
+    parameters = check_parameters(given, chain)
+    _check_values(parameters)
+    read_secrets(parameters)
+    return chain, parameters
+
+
+def make_manifest(name: str, chain: list[Notebook], parameters: dict[str, object], targets: Sequence[str], time_limit: float,
+                  smallest_count: int | None, accepted: Sequence[str], git_commit: str | None = None) -> dict:
+    """Return the manifest of a run that begins now; without a commit, that of the checkout stands in it."""
+    return {"run": name, "number": 1, "status": "running", "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "parameters": parameters, "datasets": [], "seed": parameters.get("seed"), "seconds": 0.0,
+            "git_commit": read_commit() if git_commit is None else git_commit, "versions": list_versions(), "ladder": {}, "error": None,
+            "stops": [], "time_limit": time_limit, "smallest_count": smallest_count, "accepted": list(accepted),
+            "targets": list(targets), "notebooks": [_wait(notebook) for notebook in chain]}
+
+
+def run_at_home(home: Path, manifest: dict, progress: Progress | None = None, environment: Mapping[str, str] | None = None) -> Path:
+    """Run a manifest's notebooks in a folder that holds all they need, its own notebooks/ and data/ among it; nothing else is read.
+
+    Parameters
+    ----------
+    home : pathlib.Path
+        Fresh folder; the run's own is made in its reports/.
+    manifest : dict
+        As from `make_manifest`, checked before.
+    progress : callable, optional
+    environment : mapping of str to str, optional
+        What the kernels' environment holds besides this process's.
+
+    Raises
+    ------
+    RunFailed
+        As `start_run`.
+    """
+    chain = order_chain(manifest["targets"], list_notebooks(home / "notebooks"), manifest["parameters"])
+    (home / "reports").mkdir(exist_ok=True)
+    with lock_run(home / "reports" / ".locks" / manifest["run"]) as lock:
+        folder = make_folder(home / "reports", manifest["run"], manifest)
+        return _go_on(folder, manifest, chain, progress, lock, home, environment)
 
 
 def resume_run(run_name: str = "", progress: Progress | None = None, *, time_limit: float | None = None,
@@ -131,7 +175,7 @@ def resume_run(run_name: str = "", progress: Progress | None = None, *, time_lim
         manifest = read_manifests(REPORTS)[choose_run(REPORTS, name)]  # as it is now that nobody else works on it
         manifest |= {"parameters": hide(manifest["parameters"]), "time_limit": time_limit or manifest.get("time_limit", TIME_LIMIT),
                      "accepted": [*manifest.get("accepted", []), *accepted]}
-        _check_limit(manifest["time_limit"])
+        check_limit(manifest["time_limit"])
         # What a notebook reads may have changed since, so the chain is made anew.
         chain = order_chain(manifest["targets"], list_notebooks(), manifest["parameters"])
         before = {row["name"]: row for row in manifest["notebooks"]}
@@ -155,13 +199,14 @@ def _wait(notebook: Notebook) -> dict:
     return {"name": notebook.name, "status": "waiting", "seconds": None}
 
 
-def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock) -> Path:
+def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock, home: Path | None = None,
+           environment: Mapping[str, str] | None = None) -> Path:
     """Run what is not done, and tell in the manifest how it ended."""
     try:
         remove_parts(folder)
         (folder / "notebooks").mkdir(exist_ok=True)
         write_manifest(folder, manifest)
-        _run_chain(folder, manifest, chain, progress, lock)
+        _run_chain(folder, manifest, chain, progress, lock, home, environment)
     except RunFailed:
         raise
     except Exception as error:
@@ -171,7 +216,8 @@ def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progre
     return folder
 
 
-def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock) -> None:
+def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock, home: Path | None,
+               environment: Mapping[str, str] | None) -> None:
     started, before, secrets = time.monotonic(), manifest["seconds"], read_secrets(manifest["parameters"])
     for position, (notebook, row) in enumerate(zip(chain, manifest["notebooks"])):
         if row["status"] == "done":
@@ -179,10 +225,10 @@ def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Pr
         row["status"], began = "running", time.monotonic()
         write_manifest(folder, manifest)
         own = {name: value for name, value in manifest["parameters"].items() if name in notebook.parameters}
-        own["workspace"] = _forget_tables(folder, notebook).relative_to(tables.PROJECT).as_posix()
+        own["workspace"] = _forget_tables(folder, notebook).relative_to(home or tables.PROJECT).as_posix()
         error = execute_notebook(notebook, folder, own,
                                  lambda done, cells: progress and progress(notebook, position, len(chain), done, cells),
-                                 60 * manifest["time_limit"], lock, secrets)
+                                 60 * manifest["time_limit"], lock, secrets, home, environment)
         row["seconds"] = round(time.monotonic() - began, 1)
         row["status"] = "failed" if error else "done"
         manifest["seconds"] = round(before + time.monotonic() - started, 1)
@@ -191,7 +237,7 @@ def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Pr
         _collect(folder, manifest)
         write_manifest(folder, manifest)
     if chain[-1].name == REPORT:
-        if findings := check_release(folder, manifest, secrets):
+        if findings := check_release(folder, manifest, secrets, home):
             raise MedlibError(tell_findings(findings))
         write_page(folder, manifest | {"status": "done"})
     manifest |= {"status": "done", "seconds": round(before + time.monotonic() - started, 1)}
@@ -229,7 +275,8 @@ def _collect(folder: Path, manifest: dict) -> None:
         manifest["ladder"] = json.loads(shown.to_json(orient="index"))
 
 
-def _check_limit(minutes: float) -> None:
+def check_limit(minutes: float) -> None:
+    """Refuse a time limit that is none."""
     if not minutes > 0:
         raise MedlibError(f"The time limit must be more than 0 minutes; got {minutes:g}.")
 
@@ -244,6 +291,7 @@ def _check_values(parameters: dict) -> None:
         if not plain:
             raise MedlibError(f"as_of must be a date YYYY-MM-DD; got {as_of!r}.")
     wants_count(str(parameters.get("supply_from", "stated")))
+    check_language(str(parameters.get("language", "en")))
     for name in ("horizon", "origins", "trees"):
         if parameters.get(name, 1) < 1:
             raise MedlibError(f"{name} must be at least 1; got {parameters[name]}.")

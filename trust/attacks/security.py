@@ -11,7 +11,6 @@ import io
 import os
 import pickle
 import re
-import shutil
 import struct
 import sys
 import zlib
@@ -26,6 +25,7 @@ import pandas as pd
 from medlib import cli, tables
 from medlib.errors import MedlibError
 from medlib.intake import check_folder, read_folder, write_template
+from medlib.report.browser import find_browser, open_tab
 
 #: This is a fault only where the data say it; people may link to what they like.
 LINKED = "[x](https://attack.example)"
@@ -133,54 +133,24 @@ class Opened:
     styled: bool
 
 
-def find_browser() -> str | None:
-    """Path of a Chromium of the system, where there is one and playwright is installed."""
-    from importlib.util import find_spec
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    return found if find_spec("playwright") else None
-
-
 def open_page(page: Path, browser: str) -> Opened:
     """Open a page from the disk, touch every element of it, and tell what happened."""
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        tab = running.new_page()
-        requests, complaints = [], []
-        # What the policy stops is told as a request that failed, and never left the browser.
-        tab.on("requestfinished", lambda request: requests.append(request.url))
-        tab.on("requestfailed", lambda request: request.failure == "csp" or requests.append(request.url))
-        tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        tab.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        tab.goto(page.as_uri())
-        tab.evaluate("() => document.querySelectorAll('main *').forEach(each => each.dispatchEvent(new Event('mouseover')))")
-        tab.wait_for_timeout(300)
-        policy = tab.evaluate("() => document.querySelector('meta[http-equiv=\"Content-Security-Policy\"]')?.content ?? ''")
-        opened = Opened(bool(tab.evaluate("() => window.pwned")), [url for url in requests if not url.startswith(("data:", page.as_uri()))],
-                        complaints, policy, tab.evaluate("() => getComputedStyle(document.querySelector('.page')).display") == "grid")
-        running.close()
-    return opened
+    with open_tab(page, browser) as visit:
+        visit.tab.evaluate("() => document.querySelectorAll('main *').forEach(each => each.dispatchEvent(new Event('mouseover')))")
+        visit.tab.wait_for_timeout(300)
+        policy = visit.tab.evaluate("() => document.querySelector('meta[http-equiv=\"Content-Security-Policy\"]')?.content ?? ''")
+        return Opened(bool(visit.tab.evaluate("() => window.pwned")), visit.requests, visit.complaints, policy,
+                      visit.tab.evaluate("() => getComputedStyle(document.querySelector('.page')).display") == "grid")
 
 
 def attack_lab(folder: Path) -> None:
     """JupyterLab as `make lab` starts it, asked without its token and by another address of this machine."""
-    import json
-    import subprocess
-    import time
     import urllib.error
     import urllib.request
 
-    import bootstrap
-    place = {name: str(folder / name) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
-    command = [sys.executable, "-m", "jupyter", "lab", *bootstrap.LAB, "--no-browser", f"--ServerApp.port={_find_port()}", f"--ServerApp.root_dir={folder}"]
-    with open(folder / "log", "w") as log, subprocess.Popen(command + (["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
-                                                            env=os.environ | place, stdout=log, stderr=log, cwd=folder) as lab:
-        try:
-            began = time.monotonic()
-            while not (found := list(folder.glob("JUPYTER_RUNTIME_DIR/jpserver-*.json"))) and lab.poll() is None and time.monotonic() - began < 120:
-                time.sleep(0.2)
-            _insist(bool(found), "JupyterLab did not start")
-            server = json.loads(found[0].read_text(encoding="utf-8"))
+    from trust.lab import start_lab
+    try:
+        with start_lab(folder) as server:
             _insist("127.0.0.1" in server["url"] and len(server["token"]) >= 32, f"it listens at {server['url']}, with a token of {len(server['token'])} signs")
             address = f"http://127.0.0.1:{server['port']}/api/contents"
             try:
@@ -193,15 +163,8 @@ def attack_lab(folder: Path) -> None:
             with contextlib.suppress(OSError):  # refused, as it should be
                 urllib.request.urlopen(address.replace("127.0.0.1", "127.0.0.2"), timeout=5)
                 raise Told("it answers at another address")
-        finally:
-            lab.terminate()
-
-
-def _find_port() -> int:
-    import socket
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    except TimeoutError as error:
+        raise Told(str(error)) from None
 
 
 def attack_page(folder: Path) -> None:
