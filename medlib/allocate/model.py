@@ -43,7 +43,7 @@ from medlib.allocate import drugs, limits, patients, units
 from medlib.allocate.chance import ChanceHiGHS
 from medlib.allocate.problem import Problem
 from medlib.allocate.risk import Risk, add_risk, settle_risk
-from medlib.blocks import BlockHiGHS, BlockProblem, Columns
+from medlib.blocks import BlockHiGHS, BlockProblem, Columns, Rows
 from medlib.errors import MedlibError
 
 
@@ -85,16 +85,19 @@ class Model:
                        "distance_km": rules.cost_per_km, "links": 1.0, "changes": rules.change_cost, "surge": rules.surge_cost,
                        "surge_levels": 1.0, "overtime": rules.overtime_cost, "orders": 1.0}
         units.add_moves(self)
-        units.add_shortage(self)
+        self.add_shortage()
         patients.add_patients(self)
         units.add_surge(self)
         units.add_units(self)
-        units.add_usable(self)
+        self.add_usable()
         drugs.add_drugs(self)
         limits.add_limits(self)
         self.add_risk()
         self.fill()
         self.set_objective(self.prices)
+
+    #: Resources whose shortage no columns by scenario hold.
+    summed: np.ndarray = np.zeros(0, int)
 
     @property
     def asked(self) -> Problem:
@@ -104,6 +107,22 @@ class Model:
     def add_risk(self) -> None:
         """Add what the measure of risk needs."""
         add_risk(self, self.risk)
+
+    def add_shortage(self) -> None:
+        """Add shortage by scenario."""
+        units.add_shortage(self)
+
+    def add_unmet(self, rows: Rows, at: np.ndarray, resource: int, each: float) -> None:
+        """Add so many times what a scenario leaves short of a resource to rows (scenario, site, date)."""
+        rows.add(self.short.index[:, :, resource], each, at=at)
+
+    def add_usable(self) -> None:
+        """Add what fits into what may be used."""
+        units.add_usable(self)
+
+    def set_room(self, room: np.ndarray) -> None:
+        """Set what there is less what is needed, as from `units.count_room`."""
+        self.usable.update(high=room)
 
     def make_solver(self, **options) -> BlockHiGHS:
         """The solver for this model."""

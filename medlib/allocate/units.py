@@ -38,7 +38,7 @@ def add_shortage(model: Model) -> None:
     """Add shortage, by tier where the resource has tiers."""
     posed, lp = model.posed, model.lp
     everything = np.arange(len(posed.names))
-    model.short = lp.add_columns("short", model.axes("scenario", everything))
+    model.short = lp.add_columns("short", model.axes("scenario", everything), where=~np.isin(everything, model.summed)[:, None])
     weight, tiered = posed.at.weight[:, None], posed.at.tiered[:, None]
     chance = posed.weights[:, None, None, None]
     model.count("shortage", model.short, chance * np.where(tiered, 0.0, weight))
@@ -147,8 +147,9 @@ def add_units(model: Model) -> None:
 def add_usable(model: Model) -> None:
     """Need that is met fits into what may be used."""
     posed, lp = model.posed, model.lp
-    shifted = posed.at.shifted[model.movable]
-    model.usable = lp.add_rows("usable", model.axes("scenario", model.movable), where=~shifted[:, None])
+    shifted, summed = posed.at.shifted[model.movable], np.isin(model.movable, model.summed)
+    first = np.arange(len(posed.weights))[:, None, None, None] == 0
+    model.usable = lp.add_rows("usable", model.axes("scenario", model.movable), where=~shifted[:, None] & (first | ~summed[:, None]))
     _add_need(model, model.usable, np.arange(len(model.movable)), np.ones(len(model.movable)))
     share = posed.occupancy[model.movable]
     model.usable.add(model.surge.index, -np.broadcast_to(share[:, None], model.surge.shape))
@@ -173,7 +174,7 @@ def add_changed_need(model: Model, rows, at: np.ndarray, resource: int, share: f
     """Add to rows (scenario, site, date) the share of what moved patients and unmet needs change in a resource's need."""
     needs, relocated = model.posed.needs, model.lp.columns.get("relocated")
     for other in np.flatnonzero(needs[:, resource]):
-        rows.add(model.short.index[:, :, other], -share * needs[other, resource], at=at)
+        model.add_unmet(rows, at, other, -share * needs[other, resource])
     for column, bed in enumerate(model.beds):
         direct = needs[bed, resource] + (bed == resource)
         if relocated is not None and direct:
@@ -229,17 +230,23 @@ def fill_units(model: Model) -> None:
     if "in_the_morning" in lp.rows:
         lp.rows["in_the_morning"].update(low=missing)
     model.surge.update(high=posed.surge[:, model.movable])
-    bed = np.arange(len(model.movable)) < len(model.beds)
-    share, need = posed.occupancy[model.movable][:, None], posed.need[:, :, model.movable]
-    room = np.where(bed[:, None], share * posed.capacity[:, model.movable], 0.0)
-    change = 0.0 if posed.capacity_change is None else posed.capacity_change[:, :, model.movable]
-    model.usable.update(high=room + share * change - need)
+    model.set_room(count_room(model))
     if model.staffed is not None:
         # Whoever stays away is missed in every shift, in proportion to its size.
-        away = 0.0 if posed.capacity_change is None else change[:, :, model.shift_place] * model.shift_part[:, None]
+        need, change = (None if amounts is None else amounts[:, :, model.movable] for amounts in (posed.need, posed.capacity_change))
+        away = 0.0 if change is None else change[:, :, model.shift_place] * model.shift_part[:, None]
         model.staffed.update(high=away - model.shift_share[:, None] * need[:, :, model.shift_place])
         model.rest.update(high=np.maximum(np.diff(capacity[:, model.rested], axis=2), 0.0))
     if len(posed.tiers):
         first = ~model.tiers["resource"].duplicated().to_numpy()[:, None]
         share = np.where(first, 1.0, model.tiers["share"].to_numpy()[:, None])
         model.tier_room.update(high=np.where(first, INFINITE, share * posed.need[:, :, model.tier_place]))
+
+
+def count_room(model: Model) -> np.ndarray:
+    """Shape (S, I, beds and units, T): what may be used of beds, and what units are more than counted on, less what is needed."""
+    posed, bed = model.posed, np.arange(len(model.movable)) < len(model.beds)
+    share, need = posed.occupancy[model.movable][:, None], posed.need[:, :, model.movable]
+    room = np.where(bed[:, None], share * posed.capacity[:, model.movable], 0.0)
+    change = 0.0 if posed.capacity_change is None else posed.capacity_change[:, :, model.movable]
+    return room + share * change - need

@@ -10,8 +10,9 @@ import highspy
 import numpy as np
 import pandas as pd
 
-from medlib.allocate import Infeasible, Model, Problem, measure_gini
-from medlib.allocate.plan import NOISE, choose_method
+from medlib.allocate import Infeasible, Problem, StepModel, measure_gini
+from medlib.allocate.plan import NOISE
+from medlib.allocate.units import count_room
 from medlib.blocks import BlockHiGHS
 from medlib.errors import MedlibError
 from medlib.whatif.state import State, change_problem
@@ -146,7 +147,7 @@ class Live:
         """Solve in the model for so many scenarios, with fairness or without, which is made where there is none yet."""
         occupancy = posed.rules.planning_occupancy if len(posed.levels) else 0.0
         key = what, len(posed.weights), state.weighs
-        if key not in self.models or len(posed.levels) and self.models[key].built != occupancy:
+        if key not in self.models or len(posed.levels) and self.models[key].built != occupancy or not self.models[key].fits(posed):
             # With surge that can be opened wherever a state's factor may open it.
             full = posed if what == "idle" else replace(posed, surge=np.maximum(posed.surge, self.posed.surge))
             self.models[key] = Warm(full, self.size if state.weighs else None)
@@ -222,9 +223,16 @@ class Warm:
     """
 
     def __init__(self, posed: Problem, size: np.ndarray | None = None):
-        self.model, self.built = Model(posed), posed.rules.planning_occupancy
+        self.model, self.built = StepModel(posed), posed.rules.planning_occupancy
         self.weighing = None if size is None else Weighing(self.model, size)
         self.started = False
+
+    def fits(self, posed: Problem) -> bool:
+        """Another problem's figures are bounds and costs in this model; where scenarios change places, rows that sum them up may differ."""
+        before, self.model.posed = self.model.posed, posed
+        same = self.weighing is None and not self.model.ties or self.model.keeps_order(count_room(self.model))
+        self.model.posed = before
+        return same
 
     def solve(self, posed: Problem, state: State, other: Warm | None = None) -> float:
         """Send what a state changes, and solve from the last basis, at first from that of another model; returns the minimum."""
@@ -241,9 +249,8 @@ class Warm:
         if self.weighing:
             self.weighing.weigh(state)
         model.set_objective(model.prices)
-        method = {"solver": "simplex"} if self.started or other else {"solver": choose_method(model, 0.0)["solver"]}
         first = other if not self.started else None
-        model.lp.solve(FromBasis(first, msg=False, threads=1, apart=None if self.weighing else "resource", **method))
+        model.lp.solve(FromBasis(first, msg=False, threads=1, solver="simplex", apart=None if self.weighing else "resource"))
         if model.lp.outcome != "Optimal":
             raise Infeasible(model) if model.lp.outcome == "Infeasible" else MedlibError(
                 f"The allocation has no optimal plan: HiGHS says {model.lp.outcome!r}; move the last control back.")
@@ -252,7 +259,9 @@ class Warm:
 
     def read_short(self) -> np.ndarray:
         """Shape (I, R): expected unit-days short."""
-        short = np.tensordot(self.model.posed.weights, np.maximum(self.model.short.value, 0.0), 1).sum(axis=2)
+        model = self.model
+        short = np.tensordot(model.posed.weights, np.maximum(model.short.value, 0.0), 1).sum(axis=2)
+        short[:, model.summed] += (model.slopes * model.steps.value).sum(axis=(0, 3))
         return np.where(short < NOISE, 0.0, short)
 
     def count_surge(self) -> float:

@@ -45,12 +45,12 @@ class Weighing:
         self.model, lp, posed = model, model.lp, model.posed
         places = np.flatnonzero(size > 0)
         self.empty = np.flatnonzero(size <= 0)
-        axes, short = {"unit": list(posed.sites)}, model.short
+        axes = {"unit": list(posed.sites)}
         self.lack = lp.add_columns("lack", axes)
         rows = lp.add_rows("lack", axes, low=0.0, high=0.0)
         rows.add(self.lack.index)
-        each = posed.weights[:, None, None, None] * posed.at.weight[:, None]
-        rows.add(short.index, -np.broadcast_to(each, short.shape), at=rows.index[:, None, None])
+        for columns, each in model.parts["shortage"]:
+            rows.add(columns.index, -np.broadcast_to(each, columns.shape), at=rows.index[:, None, None])
         self.worst = lp.add_columns("worst", {})
         self.worst_rows = lp.add_rows("worst", axes, high=INFINITE, where=size > 0)
         self.worst_rows.add(self.lack.index)
