@@ -11,6 +11,7 @@ from medlib.blocks import INFINITE
 
 if TYPE_CHECKING:
     from medlib.allocate.model import Model
+    from medlib.allocate.problem import Problem
 
 
 def add_moves(model: Model) -> None:
@@ -230,7 +231,7 @@ def fill_units(model: Model) -> None:
     if "in_the_morning" in lp.rows:
         lp.rows["in_the_morning"].update(low=missing)
     model.surge.update(high=posed.surge[:, model.movable])
-    model.set_room(count_room(model))
+    model.set_room(count_room(posed))
     if model.staffed is not None:
         # Whoever stays away is missed in every shift, in proportion to its size.
         need, change = (None if amounts is None else amounts[:, :, model.movable] for amounts in (posed.need, posed.capacity_change))
@@ -243,10 +244,10 @@ def fill_units(model: Model) -> None:
         model.tier_room.update(high=np.where(first, INFINITE, share * posed.need[:, :, model.tier_place]))
 
 
-def count_room(model: Model) -> np.ndarray:
+def count_room(posed: Problem) -> np.ndarray:
     """Shape (S, I, beds and units, T): what may be used of beds, and what units are more than counted on, less what is needed."""
-    posed, bed = model.posed, np.arange(len(model.movable)) < len(model.beds)
-    share, need = posed.occupancy[model.movable][:, None], posed.need[:, :, model.movable]
-    room = np.where(bed[:, None], share * posed.capacity[:, model.movable], 0.0)
-    change = 0.0 if posed.capacity_change is None else posed.capacity_change[:, :, model.movable]
+    movable = posed.at.movable
+    bed, share, need = np.isin(movable, posed.at.beds)[:, None], posed.occupancy[movable][:, None], posed.need[:, :, movable]
+    room = np.where(bed, share * posed.capacity[:, movable], 0.0)
+    change = 0.0 if posed.capacity_change is None else posed.capacity_change[:, :, movable]
     return room + share * change - need

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
           "C:/Program Files/Google/Chrome/Application/chrome.exe", "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe")
+#: Milliseconds that a page is given to load: one that runs a notebook first takes long on a busy machine.
+PATIENCE = 180_000
 
 
 @dataclass
@@ -73,7 +75,7 @@ def open_tab(page: Path | str, browser: str, *, width: int = 1280, height: int =
             tab.on("requestfailed", lambda request: request.failure == "csp" or visit.asked.append(request.url))
             tab.on("console", lambda message: visit.complaints.append(f"{message.type}: {message.text}"))
             tab.on("pageerror", lambda error: visit.complaints.append(f"error: {error}"))
-            tab.goto(address)
+            tab.goto(address, timeout=PATIENCE)
             yield visit
         finally:
             running.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,14 +13,15 @@ import pandas as pd
 
 from medlib.allocate import Infeasible, Problem, StepModel, measure_gini
 from medlib.allocate.plan import NOISE
-from medlib.allocate.units import count_room
 from medlib.blocks import BlockHiGHS
 from medlib.errors import MedlibError
-from medlib.whatif.state import State, change_problem
+from medlib.whatif.state import FAIRNESS, State, change_problem
 from medlib.whatif.weigh import Weighing, share_demand
 
 #: Weights at which the frontier is traced.
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+#: States that are remembered, of each kind of model; and how much nearer than the last one a state has to be to start from it.
+MOST, NEARER = 300, 0.7
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,13 @@ class Live:
         if posed.rules.integer:
             raise MedlibError("The page plans fractions, which are averages; got the rule integer, set it to False.")
         self.models: dict[tuple, Warm] = {}
+        self.memory = Memory()
+
+    def make_other(self) -> Live:
+        """Answer the same problem in models of its own, for another thread; what each learns about where to start from, both know."""
+        other = Live(self.posed, self.levels)
+        other.memory = self.memory
+        return other
 
     def answer(self, state: State) -> Answer:
         """Solve for a state, warm where the scenarios were met before.
@@ -143,6 +152,10 @@ class Live:
         warm, _ = self._solve(posed, replace(state, fairness=criterion, fairness_weight=weight))
         return measure_point(warm.read_short() @ posed.at.weight, self.size, posed) | {"weight": weight}
 
+    def explore(self, state: State) -> None:
+        """Solve for a state only to know where to start from when one near it is asked for."""
+        self._solve(change_problem(self.posed, self.levels, state), state)
+
     def _solve(self, posed: Problem, state: State, what: str = "plan") -> tuple[Warm, float]:
         """Solve in the model for so many scenarios, with fairness or without, which is made where there is none yet."""
         occupancy = posed.rules.planning_occupancy if len(posed.levels) else 0.0
@@ -150,10 +163,10 @@ class Live:
         if key not in self.models or len(posed.levels) and self.models[key].built != occupancy or not self.models[key].fits(posed):
             # With surge that can be opened wherever a state's factor may open it.
             full = posed if what == "idle" else replace(posed, surge=np.maximum(posed.surge, self.posed.surge))
-            self.models[key] = Warm(full, self.size if state.weighs else None)
+            self.models[key] = Warm(full, self.size if state.weighs else None, self.memory)
         warm, plain = self.models[key], self.models.get((what, len(posed.weights), False))
         try:
-            return warm, warm.solve(posed, state, plain if plain is not warm and plain and plain.started else None)
+            return warm, warm.solve(posed, state, plain if plain is not warm and plain and plain.last is not None else None)
         except MedlibError:
             self.models.pop(key)  # a model that failed half-way holds a mixture
             raise
@@ -179,35 +192,70 @@ def measure_point(lack: np.ndarray, size: np.ndarray, posed: Problem) -> dict[st
 
 
 class FromBasis(BlockHiGHS):
-    """HiGHS that starts from the last basis of a model whose columns and rows are the first ones of this.
+    """HiGHS that starts from a basis.
 
     Parameters
     ----------
-    other : Warm or None
-        That model; None: as `BlockHiGHS`.
+    find_start : callable
+        Takes the live pieces of the model, and gives each piece's basis; None: that of the last solve, if there was one.
     **options
         As for `BlockHiGHS`.
     """
 
-    def __init__(self, other: Warm | None, **options):
+    def __init__(self, find_start: Callable[[list], list[highspy.HighsBasis] | None], **options):
         super().__init__(**options)
-        self.other = other
+        self.find_start = find_start
 
     def callSolver(self, lp) -> None:
         """Hand over the basis, then run."""
-        if self.other:
-            highs = lp.live[0].highs
-            basis = highspy.HighsBasis()
-            columns = [highspy.HighsBasisStatus.kLower] * highs.getNumCol()
-            rows = [highspy.HighsBasisStatus.kBasic] * highs.getNumRow()
-            for piece in self.other.model.lp.live:
-                known = piece.highs.getBasis()
-                for statuses, found, members in ((columns, known.col_status, piece.columns), (rows, known.row_status, piece.rows)):
-                    for place, status in zip(range(len(found)) if members is None else members, found):
-                        statuses[place] = status
-            basis.col_status, basis.row_status, basis.valid = columns, rows, True
-            highs.setBasis(basis)
+        for piece, basis in zip(lp.live, self.find_start(lp.live) or []):
+            piece.highs.setBasis(basis)
         super().callSolver(lp)
+
+
+def extend_basis(live: list, known: list) -> list[highspy.HighsBasis]:
+    """Make a basis of a model in one piece from that of another, whose columns and rows are its first ones."""
+    highs, basis = live[0].highs, highspy.HighsBasis()
+    columns = [highspy.HighsBasisStatus.kLower] * highs.getNumCol()
+    rows = [highspy.HighsBasisStatus.kBasic] * highs.getNumRow()
+    for piece in known:
+        found = piece.highs.getBasis()
+        for statuses, part, members in ((columns, found.col_status, piece.columns), (rows, found.row_status, piece.rows)):
+            for place, status in zip(range(len(part)) if members is None else members, part):
+                statuses[place] = status
+    basis.col_status, basis.row_status, basis.valid = columns, rows, True
+    return [basis]
+
+
+class Memory:
+    """Bases of states that were solved: the nearest one is a better start than the last, where that was far away."""
+
+    def __init__(self):
+        self.known: dict[tuple, list[tuple[np.ndarray, list[highspy.HighsBasis]]]] = {}
+
+    def find_nearest(self, kind: tuple, place: np.ndarray, last: np.ndarray | None) -> list[highspy.HighsBasis] | None:
+        """Give the bases of the nearest state, or None where the last one is about as near."""
+        known = self.known.get(kind, [])
+        if not known:
+            return None
+        away = [np.abs(place - there).sum() for there, _ in known]
+        nearest = int(np.argmin(away))
+        return known[nearest][1] if last is None or away[nearest] < NEARER * np.abs(place - last).sum() else None
+
+    def keep(self, kind: tuple, place: np.ndarray, bases: list[highspy.HighsBasis]) -> None:
+        """Remember a state's bases; the oldest are forgotten."""
+        known = self.known.get(kind, [])
+        self.known[kind] = [*known[-MOST + 1:], (place, bases)]  # a new list, as another thread may be looking
+
+
+def locate_state(posed: Problem, state: State) -> np.ndarray:
+    """Where a state lies among others: sums of capacity, surge and demand by resource, budgets and fairness, in unit-days."""
+    limits = [min(limit, posed.demand.max() * len(posed.sites)) * len(posed.dates) for limit in (
+        posed.rules.transfers_per_day, posed.rules.transfers_per_site_day)]
+    share = posed.rules.planning_occupancy if not len(posed.levels) else 1.0
+    parts = [share * posed.capacity.sum(axis=(0, 2)), posed.surge.sum(axis=(0, 2)), posed.mean_demand.sum(axis=(0, 2)), limits,
+             [state.fairness_weight * posed.mean_demand.sum() * (state.fairness == criterion) for criterion in FAIRNESS if state.weighs]]
+    return np.concatenate([np.asarray(part, float) for part in parts])
 
 
 class Warm:
@@ -220,19 +268,17 @@ class Warm:
     size : numpy.ndarray or None
         Shape (I,): sizes of the sites; None: fairness cannot be weighed in it. Its rows tie all resources together, which without them are
         solved side by side.
+    memory : Memory, optional
     """
 
-    def __init__(self, posed: Problem, size: np.ndarray | None = None):
+    def __init__(self, posed: Problem, size: np.ndarray | None = None, memory: Memory | None = None):
         self.model, self.built = StepModel(posed), posed.rules.planning_occupancy
         self.weighing = None if size is None else Weighing(self.model, size)
-        self.started = False
+        self.memory, self.last = memory or Memory(), None
 
     def fits(self, posed: Problem) -> bool:
-        """Another problem's figures are bounds and costs in this model; where scenarios change places, rows that sum them up may differ."""
-        before, self.model.posed = self.model.posed, posed
-        same = self.weighing is None and not self.model.ties or self.model.keeps_order(count_room(self.model))
-        self.model.posed = before
-        return same
+        """Another problem's figures are bounds and costs in this model; what fairness counts is summed up in rows, by slopes."""
+        return self.model.takes(posed, in_order=self.weighing is not None)
 
     def solve(self, posed: Problem, state: State, other: Warm | None = None) -> float:
         """Send what a state changes, and solve from the last basis, at first from that of another model; returns the minimum."""
@@ -249,12 +295,18 @@ class Warm:
         if self.weighing:
             self.weighing.weigh(state)
         model.set_objective(model.prices)
-        first = other if not self.started else None
-        model.lp.solve(FromBasis(first, msg=False, threads=1, solver="simplex", apart=None if self.weighing else "resource"))
+        kind = self.built, len(posed.weights), model.lp.column_count, model.lp.row_count, tuple(model.summed)
+        place = locate_state(posed, state)
+
+        def find_start(live: list) -> list[highspy.HighsBasis] | None:
+            return self.memory.find_nearest(kind, place, self.last) or (extend_basis(live, other.model.lp.live) if other and self.last is None else None)
+
+        model.lp.solve(FromBasis(find_start, msg=False, threads=1, solver="simplex", apart=None if self.weighing else "resource"))
         if model.lp.outcome != "Optimal":
             raise Infeasible(model) if model.lp.outcome == "Infeasible" else MedlibError(
                 f"The allocation has no optimal plan: HiGHS says {model.lp.outcome!r}; move the last control back.")
-        self.started = True
+        self.last = place
+        self.memory.keep(kind, place, [piece.highs.getBasis() for piece in model.lp.live])
         return model.lp.minimum
 
     def read_short(self) -> np.ndarray:

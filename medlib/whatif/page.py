@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import html
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,6 +54,8 @@ class Page:
     def __init__(self, question: Question, workspace: str, target: str = REPORT):
         self.question, self.workspace, self.target = question, workspace, target
         self.live, self.untouched = Live(question.posed, question.levels), State(question.posed.rules)
+        #: For what nobody waits for: it works in a thread, one task at a time, so that controls are answered meanwhile.
+        self.aside, self.turn = self.live.make_other(), threading.Lock()
         self.exceptions: dict[tuple[str, str], float] = {}
         self.points: dict[str, list[dict[str, float]]] = {}
         self.shown: Answer | None = None
@@ -65,8 +68,8 @@ class Page:
         self.controls = self._make_controls()
         self.status, self.sums, self.short, self.map, self.moves, self.frontier, self.saved, self.meaning, self.listed = (
             widgets.HTML() for _ in range(9))
-        self.resource = widgets.Dropdown(options=question.posed.names, description="on the map", style={"description_width": "auto"})
-        self.resource.observe(lambda _: self._draw_map(), "value")
+        self.resource = widgets.Dropdown(options=question.posed.names, description="moves of", style={"description_width": "auto"})
+        self.resource.observe(lambda _: self._draw_moves(), "value")
         self.root = self._lay_out()
         for control in self.controls.values():
             control.observe(self._follow_change, "value")
@@ -109,7 +112,7 @@ class Page:
                   ("Demand and fairness", [made["demand_scenario"], made["demand_factor"], made["fairness"], made["fairness_weight"], self.meaning]),
                   ("", [widgets.HBox([reset, save]), self.saved])]
         left = [part for title, parts in groups for part in ([widgets.HTML(f"<h3>{title}</h3>")] if title else []) + parts]
-        right = [self.sums, self.short, widgets.HTML("<h3>Largest moves</h3>"), self.moves, self.resource, self.map,
+        right = [self.sums, self.short, widgets.HTML("<h3>Largest moves</h3>"), self.resource, self.moves, self.map,
                  widgets.HTML("<h3>What evenness costs</h3>"), self.frontier]
         columns = [_stack(left, "whatif-controls"), _stack(right, "whatif-answer")]
         split = widgets.Box(columns)
@@ -117,10 +120,10 @@ class Page:
         self.status.add_class("whatif-status")
         return _stack([widgets.HTML(f"<style>{STYLE}</style>"), self.status, split], "whatif")
 
-    def read_state(self) -> State:
-        """The state that the controls stand for."""
+    def read_state(self, **other: object) -> State:
+        """The state that the controls stand for, some of them with other values."""
         made = self.controls
-        value = {name: made[name].value for name in made}
+        value = {name: made[name].value for name in made} | other
         factors = [("", name, value[f"capacity_{name}"]) for name in self.question.posed.names if value[f"capacity_{name}"] != 1.0]
         factors += [(site, resource, factor) for (site, resource), factor in self.exceptions.items()]
         limits = {name: value[name] for name in ("transfers_per_day", "transfers_per_site_day", "planning_occupancy") if not made[name].disabled}
@@ -179,17 +182,19 @@ class Page:
         state = self.shown.state
         self.meaning.value = (f"<p class='note'>Demand: {SCENARIOS[state.demand_scenario][1]}.</p><p class='note'>Fairness: "
                               f"{FAIRNESS[state.fairness]}.</p>")
-        self.tell(f"Answered in {1000 * (end - begin):.0f} ms{'; data are synthetic' if self.question.synthetic else ''}.", "ready")
+        # Beside the sliders on a wide screen, above them on a narrow one: whoever slides sees what it does.
+        self.tell(f"{self.shown.shortage:,.1f} short with the plan, {self.shown.shortage_before:,.1f} without. Answered in {1000 * (end - begin):.0f} ms"
+                  f"{'; data are synthetic' if self.question.synthetic else ''}.", "ready")
         _start(self, "task", self._trace_soon, None)
 
     def _draw(self) -> None:
         answer = self.shown
         self.sums.value, self.short.value = picture.tell_sums(answer), picture.draw_shortage(answer)
-        self.moves.value = picture.tabulate_moves(answer)
-        self._draw_map()
+        self._draw_moves()
         self._draw_frontier(tracing=True)
 
-    def _draw_map(self) -> None:
+    def _draw_moves(self) -> None:
+        self.moves.value = picture.tabulate_moves(self.shown, self.resource.value)
         self.map.value = picture.draw_map(self.shown, self.question.sites, self.resource.value)
 
     def _draw_frontier(self, tracing: bool) -> None:
@@ -198,19 +203,38 @@ class Page:
         self.frontier.value = picture.draw_frontier(list(self.points.values()), here, answer.state.fairness, tracing)
 
     async def _trace_soon(self) -> None:
-        """Trace the frontier point by point; between points, whatever the controls say goes first."""
+        """Trace the frontier point by point; then try what may be asked next, so that the solver knows where to start from."""
         state = self.shown.state
         for weight in WEIGHTS:
-            await asyncio.sleep(0.05)
-            self.trace_point(state, weight)
+            self.show_point(weight, await asyncio.to_thread(self._try_aside, self.aside.trace_point, state, weight))
+        for near in self.list_neighbours():
+            await asyncio.to_thread(self._try_aside, self.aside.explore, near)
+
+    def _try_aside(self, ask: Callable, *arguments: object) -> object:
+        """What `ask` answers, or the error in its place; a thread that nobody waits for any more ends before the next begins."""
+        with self.turn:
+            try:
+                return ask(*arguments)
+            except MedlibError as error:
+                return error
 
     def trace_point(self, state: State, weight: float) -> None:
         """Add a point to the frontier, and say whether it is complete."""
-        try:
-            self.points[weight] = self.live.trace_point(state, weight)
-        except MedlibError as error:
-            self.tell(f"The frontier could not be traced: {error}", "error")
+        self.show_point(weight, self._try_aside(self.aside.trace_point, state, weight))
+
+    def show_point(self, weight: float, point: dict[str, float] | MedlibError) -> None:
+        """Draw the frontier with a further point."""
+        if isinstance(point, MedlibError):
+            self.tell(f"The frontier could not be traced: {point}", "error")
+        else:
+            self.points[weight] = point
         self._draw_frontier(tracing=weight != WEIGHTS[-1])
+
+    def list_neighbours(self) -> list[State]:
+        """States that one slider makes of the controls' state, five a slider."""
+        sliders = {name: control for name, control in self.controls.items() if isinstance(control, widgets.FloatSlider) and not control.disabled}
+        return [self.read_state(**{name: float(value)}) for name, slider in sliders.items() for value in np.linspace(slider.min, slider.max, 5)
+                if value != slider.value]
 
     def tell(self, words: str, kind: str) -> None:
         """Say what goes on, for screen readers too; kind: busy, ready, error."""

@@ -120,15 +120,15 @@ def _spread(values: np.ndarray, least: float) -> tuple[np.ndarray, tuple[float, 
     return (values - low) / (2 * half), (low, low + 2 * half)
 
 
-def tabulate_moves(answer: Answer) -> str:
-    """Tabulate the routes that carry most."""
-    routes = answer.routes
+def tabulate_moves(answer: Answer, resource: str) -> str:
+    """Tabulate the routes that carry most of a resource."""
+    routes = answer.routes[answer.routes["resource"] == resource]
     if routes.empty:
-        return "<p>The plan moves nothing.</p>"
+        return f"<p>The plan moves no {html.escape(resource)}.</p>"
     when = [format_day(first, short=True) if first == last else f"{format_day(first, short=True)} – {format_day(last, short=True)}"
             for first, last in zip(routes["first"].head(ROWS), routes["last"].head(ROWS))]
     shown = routes.head(ROWS).assign(when=when)
-    headers = {"origin": "from", "destination": "to", "resource": "what", "amount": "moved", "distance_km": "km", "when": "when"}
+    headers = {"origin": "from", "destination": "to", "amount": "moved", "distance_km": "km", "when": "when"}
     rest = len(routes) - len(shown)
     more = f"<p class='note'>{rest} smaller routes carry {format_amount(float(routes['amount'].iloc[ROWS:].sum()))} more.</p>" if rest else ""
     return f"<div class='wide'>{format_table(shown, headers, {'amount': 1})}</div>{more}"
@@ -136,7 +136,9 @@ def tabulate_moves(answer: Answer) -> str:
 
 def tell_sums(answer: Answer) -> str:
     """Tell the answer in numbers."""
+    people = answer.routes["resource"].map(answer.posed.kinds) != "drug"  # doses and patients have no sum
     numbers = [("short without the plan", answer.shortage_before), ("short with the plan", answer.shortage),
-               ("moved", float(answer.routes["amount"].sum())), ("surge opened", answer.surge_units)]
+               ("moved", float(answer.routes.loc[people, "amount"].sum())), ("surge opened", answer.surge_units)]
     cells = "".join(f"<div><b data-name='{name}'>{amount:,.1f}</b><span>{name}</span></div>" for name, amount in numbers)
-    return f"<div class='sums'>{cells}</div><p class='note'>Short: expected unit-days, weighted by resource. Surge: unit-days.</p>"
+    return (f"<div class='sums'>{cells}</div><p class='note'>Short: expected unit-days beyond what the planning occupancy allows, weighted by resource. Moved: patients, staff and equipment. "
+            "Surge: unit-days.</p>")
