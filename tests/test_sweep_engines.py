@@ -83,6 +83,18 @@ def test_a_run_that_kills_every_worker_is_given_up_and_the_others_are_done(proje
     assert "worker of this run died" in rows[0]["reason"] and rows[1]["status"] == "done" and (summary.done, summary.failed) == (1, 1)
 
 
+def test_nothing_waits_behind_a_long_task_while_a_worker_is_idle():
+    work = lambda seconds, shared, desk: (time.sleep(seconds), desk.worker)[1]  # noqa: E731  a named function would be looked for in this file
+    with open_engine("dask", 2) as engine:
+        shared = engine.share(b"data")
+        for number, seconds in enumerate((4.0, *[0.05] * 6)):
+            engine.submit(str(number), work, seconds, shared)
+        assert len(engine._futures) == 2  # the others wait here, where they belong to nobody yet
+        where = dict(engine.collect())
+    assert len(where) == 7 and len(set(where.values())) == 2
+    assert [number for number, worker in where.items() if worker == where["0"]] == ["0"]
+
+
 # --- A scheduler of one's own ----------------------------------------------------------------------------------------
 
 def make_certificates(folder):

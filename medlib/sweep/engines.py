@@ -207,7 +207,7 @@ class DaskEngine(Engine):
                 self.workers, threads_per_worker=1, processes=True, host="127.0.0.1", security=security, dashboard_address=None,
                 memory_limit=0, local_directory=place, silence_logs=logging.CRITICAL, env=THREADS))
             client = stack.enter_context(Client(cluster, security=security, set_as_default=False))
-        self.client, self._futures, self._completed = client, {}, as_completed(loop=client.loop)
+        self.client, self._futures, self._places, self._completed = client, {}, {}, as_completed(loop=client.loop)
         self._check_workers()
         self._topic = f"medlib-{uuid.uuid4().hex}"
         client.subscribe_topic(self._topic, lambda event: self.listen(event[1]))
@@ -224,7 +224,8 @@ class DaskEngine(Engine):
             compare_versions(there, here, worker)
         self.workers = len(threads)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         for future in self._futures:
             future.cancel(force=True)
         self._stack.close()
@@ -235,9 +236,19 @@ class DaskEngine(Engine):
 
     def submit(self, key: str, function: Callable, *arguments: object) -> None:
         """As `Engine.submit`."""
-        future = self.client.submit(_work_there, self._topic, function, *arguments, key=f"{key}-{uuid.uuid4().hex}", pure=False)
-        self._futures[future] = key
-        self._completed.add(future)
+        self._queue.append((key, function, arguments))
+        self._feed()
+
+    def _feed(self) -> None:
+        """Give each idle worker one task. Left to itself, the scheduler guesses how long tasks take, and lets some wait beside idle workers."""
+        idle = [worker for worker in self.client.nthreads() if worker not in self._places.values()]
+        while self._queue and (idle or not self._futures):
+            key, function, arguments = self._queue.popleft()
+            place = idle.pop() if idle else None
+            future = self.client.submit(_work_there, self._topic, function, *arguments, key=f"{key}-{uuid.uuid4().hex}", pure=False,
+                                        workers=place and [place], allow_other_workers=bool(place))
+            self._futures[future], self._places[future] = key, place
+            self._completed.add(future)
 
     def collect(self) -> Iterator[tuple[str, object]]:
         """As `Engine.collect`."""
@@ -256,7 +267,9 @@ class DaskEngine(Engine):
             except Exception as error:
                 result = error
             key = self._futures.pop(future)
+            del self._places[future]
             future.release()
+            self._feed()
             yield key, result
 
     @contextmanager
