@@ -26,6 +26,8 @@ app = typer.Typer(help="A workbench for medical resource allocation.", no_args_i
 console = Console(stderr=True, highlight=False)
 #: Characters of the longest sentence shown.
 LONGEST = 2000
+#: Problems shown of those that one mistake makes in a column.
+FEW = 3
 
 DatasetOption = Annotated[str, typer.Option(help="A name from `medlib datasets`, or a folder that passes `medlib check`.")]
 AsOfOption = Annotated[str, typer.Option(help="Last date the forecast may see, YYYY-MM-DD.")]
@@ -144,26 +146,39 @@ def what_if(workspace: Annotated[str, typer.Argument(help="Folder of tables of a
 @app.command()
 def check(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parquet tables.")] = Path("."),
           template: Annotated[bool, typer.Option("--template", help="Write a template into the folder instead.")] = False,
+          whole: Annotated[bool, typer.Option("--all", help=f"Print every problem, not the first {FEW} of a kind.")] = False,
           ) -> None:
     """Check a folder of your own tables: every problem with file, row, column, value and what was expected."""
-    import pandas as pd
-
-    from medlib.intake import check_folder, write_template
+    from medlib.intake import check_folder, describe_tables, write_template
     if template:
         write_template(folder)
-        print(f"A template stands in {_tame(folder)}; fill it in and run: medlib check {_tame(folder)}")
+        print(f"A template stands in {_tame(folder)}; fill it in and run: medlib check {_tame(folder)}\n"
+              "Every column, unit and optional table stands in data/dictionary.md (medlib dictionary prints it).")
         return
     tables, problems = check_folder(folder)
     if problems.empty:
         print(f"{_tame(folder)} passes: " + ", ".join(f"{name} {len(frame):,} rows" for name, frame in tables.items()))
+        print("\n".join(map(_tame, describe_tables(tables))))
         return
-    for row in problems.itertuples():
-        place = f", row {row.row}" if pd.notna(row.row) else ""
-        place += f", column {row.column}" if pd.notna(row.column) and row.column else ""
-        came = f"got {row.value!r}, " if pd.notna(row.value) and row.value != "" else ""
-        print(f"{row.file}{place}: {came}expected {row.expected}")
+    print("\n".join(_list_problems(problems, len(problems) if whole else FEW)))
     print(f"{len(problems)} problem(s) in {_tame(folder)}; nothing was changed.")
     raise typer.Exit(2)
+
+
+def _list_problems(problems: pd.DataFrame, most: int) -> list[str]:
+    """A line a problem, but not more than `most` of those that expect the same in a column of a file: one mistake may be in every row."""
+    import pandas as pd
+    lines = []
+    kinds = problems["expected"].str.replace(r"line \d+", "line", regex=True)
+    for (file, column, _), alike in problems.groupby(["file", "column", kinds], sort=False):
+        for row in alike.head(most).itertuples():
+            place = f", row {row.row}" if pd.notna(row.row) else ""
+            place += f", column {row.column}" if row.column else ""
+            came = f"got {row.value!r}, " if row.value else ""
+            lines.append(f"{row.file}{place}: {came}expected {row.expected}")
+        if len(alike) > most:
+            lines.append(f"… and {len(alike) - most:,} more in {file}{f', column {column}' if column else ''} (--all prints them)")
+    return lines
 
 
 @app.command()
@@ -364,13 +379,13 @@ def datasets() -> None:
 def parameters() -> None:
     """List the parameters of a report, with types, defaults and units."""
     from medlib.report import REPORT, list_notebooks, order_chain
-    table = Table("parameter", "type", "default", "what", "notebook")
+    table = Table("parameter", "type", "default", "what (notebook)")
     listed = {"workspace"}
     for notebook in order_chain([REPORT], list_notebooks()):
         for item in notebook.parameters.values():
             if item.name not in listed:
                 listed.add(item.name)
-                table.add_row(item.name, item.type.__name__, str(item.default), item.about, notebook.name)
+                table.add_row(item.name, item.type.__name__, str(item.default), f"{item.about} ({notebook.name[:2]})")
     table.columns[0].min_width = max(map(len, table.columns[0].cells))  # a name that is cut can't be typed
     Console(highlight=False).print(table)
 

@@ -88,6 +88,32 @@ def test_check_lists_every_problem_with_its_place(ask, folder):
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def test_check_shows_a_few_of_what_one_mistake_makes_and_all_when_asked(ask, folder):
+    demand = folder / "demand.csv"
+    text = re.sub(r"^(\d+)-(\d+)-(\d+)", r"\3.\2.\1", demand.read_text(), flags=re.M)
+    demand.write_text(text.replace("01.01.2024,centre,bed", "45292,centre,bed", 1))
+    code, out, _ = ask("check", folder)
+    lines = out.splitlines()
+    assert code == 2 and len(lines) == 3 + 1 + 1 + 1 and "378 problem(s)" in lines[-1]
+    assert lines[3] == "… and 374 more in demand.csv, column date (--all prints them)"
+    assert "got '45292'" in lines[4], "what differs is not hidden"
+    code, out, _ = ask("check", folder, "--all")
+    assert code == 2 and len(out.splitlines()) == 378 + 1 and "more in" not in out
+
+
+def test_check_notes_what_is_missing_where_all_is_well(ask, folder):
+    assert ask("check", folder)[1].splitlines()[1:] == ["demand: daily, 2024-01-01 to 2024-03-03; no gaps"]
+    (folder / "links.csv").unlink()
+    demand = folder / "demand.csv"
+    lines = demand.read_text().splitlines()
+    lines[5] = lines[5].rpartition(",")[0] + ","
+    del lines[31:37], lines[20]  # all rows of a day, and one of another
+    demand.write_text("\n".join(lines) + "\n")
+    code, out, _ = ask("check", folder)
+    assert code == 0 and out.splitlines()[1:] == ["demand: daily, 2024-01-01 to 2024-03-03; 1 day missing, 1 row missing on other dates, 1 cell empty",
+                                                  "links not there: distances are computed from coordinates"]
+
+
 def test_check_without_tables_names_the_missing_ones(ask, tmp_path):
     code, out, _ = ask("check", tmp_path)
     assert code == 2 and all(f"{name}.csv" in out for name in ("sites", "resources", "demand", "capacity"))
@@ -95,7 +121,7 @@ def test_check_without_tables_names_the_missing_ones(ask, tmp_path):
 
 def test_a_template_is_written_once(ask, tmp_path):
     code, out, _ = ask("check", "--template", "new")
-    assert code == 0 and "new" in out and ask("check", "new")[0] == 0
+    assert code == 0 and "new" in out and "data/dictionary.md" in out and ask("check", "new")[0] == 0
     assert_refused(ask("check", "--template", "new"), "new")
 
 
@@ -130,6 +156,13 @@ def test_parameters_names_each_with_type_default_and_unit(ask):
     assert "workspace" not in listed
     about = " ".join(row[3] for row in cells)
     assert "YYYY-MM-DD" in about and "cost points" in about
+
+
+def test_parameters_fit_a_narrow_terminal(ask, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = ask("parameters")[1]
+    lines = [line for line in out.splitlines() if line.strip()]
+    assert max(map(len, lines)) <= 80 and all(line[-1] in "┓┃┩│┘" for line in lines) and "(20)" in out
 
 
 def test_dictionary_is_the_stored_one(ask):

@@ -281,6 +281,13 @@ def test_check_tells_each_task(folder):
     assert [str(verdict) for verdict in check_exercise("E98", folder=folder)] == [f"Task {n} ({level}): not begun" for n, level in enumerate(LEVELS, 1)]
 
 
+def test_programs_that_a_cell_starts_print_nothing(folder, capfd):
+    """As a solver's log, which goes past the kernel."""
+    path = answer(folder, ("total = ...", "import os, subprocess\nsubprocess.run(['echo', 'loud'])\nos.write(1, b'louder')\ntotal = 12"))
+    assert check_exercise("E98", path, folder=folder)[0].state == "right"
+    assert capfd.readouterr() == ("", "")
+
+
 def test_check_tells_what_is_missing(folder):
     path = answer(folder, ("## Task 2", "## My own heading"), ("total = ...", "total = 'twelve'"), ("share = ...", "share = 0.5\nother = ..."))
     told = {verdict.task: verdict for verdict in check_exercise("E98", path, folder=folder)}

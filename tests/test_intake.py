@@ -146,7 +146,8 @@ CASES = {
     "header only, required": (rows("demand", lambda lines: lines[:1]), "demand.csv", None, "", "", "at least one row"),
     # Text and lines
     "semicolons": (rewrite("capacity", lambda text: text.replace(",", ";")), "capacity.csv", 1, "",
-                   "site;resource;capacity;surge;surge_lead_days", "not semicolons"),
+                   "site;resource;capacity;surge;surge_lead_days",
+                   'not semicolons; in Python, pandas.read_csv("capacity.csv", sep=";", decimal=",").to_csv('),
     "tabs": (rewrite("links", lambda text: text.replace(",", "\t")), "links.csv", 1, "", "origin\ufffddestination",
              "not tabs"),
     "not UTF-8": (replace("sites", "Central", "Zürich", encoding="latin-1"), "sites.csv", 3, "",
@@ -169,7 +170,7 @@ CASES = {
     # Columns
     "missing optional column": (replace("capacity", "surge_lead_days", "", 1), None),
     "missing required column": (replace("links", "distance_km", "far"), "links.csv", 1, "distance_km", "",
-                                "a column 'distance_km'"),
+                                "a column 'distance_km'; the columns here are far, origin, destination, lead_days, cost"),
     "misspelt column": (replace("capacity", "resource,capacity", "resource,capcity"), "capacity.csv", 1, "capacity",
                         "capcity", "misspelt"),
     "column in capitals": (replace("demand", "site", "SITE", 1), "demand.csv", 1, "site", "SITE", "misspelt"),

@@ -315,6 +315,35 @@ def test_the_page_compares_runs_and_says_how_many_it_does_not_draw(project, monk
     assert "Shown are the 2 runs" in page and "the other 1 stand" in page and page.count("data:image/png") == 1
 
 
+def test_the_page_marks_a_small_gap_shows_doing_nothing_and_keeps_dates_whole(project):
+    sweep = plan(project, grid={"name": ["2025-11-30", "2025-12-01"]})
+    rows = make_rows(sweep)
+    index.write_comparison(project, sweep, rows)
+    page = (project / "index.html").read_text()
+    assert "do nothing" not in page and "75%" in page and "(75%)" not in page and "In brackets" not in page
+    small = {rung: values | ({"shortage": 6.5} if rung == "reactive" else {}) for rung, values in rows[0]["ladder"].items()}
+    rows[0] = rows[0] | {"ladder": small | {"none": {"shortage": 33.0, "gap_closed": None}}}
+    index.write_comparison(project, sweep, rows)
+    page = (project / "index.html").read_text()
+    assert ">do nothing</th>" in page and ">33.0</td>" in page and page.count("(75%)") == 1 and page.count(">75%<") == 1 and "In brackets" in page
+    assert ">2025-\u206011-\u206030</td>" in page and "2025-11-30</td>" not in page
+    assert pd.read_csv(project / "comparison.csv")["shortage_none"].iloc[0] == 33.0
+    assert index._keep_whole("a-" * 20) == "a-" * 20 and index._keep_whole("a-" * 20 + "2025-12-07") == "a-" * 20 + "2025-\u206012-\u206007"
+
+
+def test_where_nothing_is_short_the_page_says_so(project, monkeypatch):
+    sweep = plan(project, grid={"beds": [1, 2]})
+    for one in sweep.runs:
+        write_days(project / one.name / "tables")
+    monkeypatch.setattr(index, "_sum_days", lambda daily: pd.DataFrame({"reactive": [0.0, 0.0], "perfect": [0.0, 0.0]}, index=[1, 2]))
+    index.write_comparison(project, sweep, make_rows(sweep))
+    page = (project / "index.html").read_text()
+    assert "In each of the 2 runs drawn here nothing is short" in page and "data:image" not in page
+    quiet, busy = (pd.DataFrame({"reactive": [0.0, high], "stochastic": [0.0, high / 2]}, index=[1, 2]) for high in (0.0, 4.0))
+    assert index._draw_series({"quiet": quiet, "busy": busy}) != index._draw_series({"busy": busy, "quiet": quiet})
+    assert index._is_nothing(quiet) and not index._is_nothing(busy)
+
+
 def test_days_are_summed_over_sites():
     days = index._sum_days(pd.DataFrame({"rung": ["reactive", "reactive", "none"], "date": pd.to_datetime(["2025-01-02"] * 3), "site": list("abc"),
                                          "shortage": [1.5, 2.0, 9.0]}))

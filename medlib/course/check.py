@@ -200,8 +200,8 @@ def _make_client(folder: Path, sockets: str, count_seconds: Callable):
             transport, ip = "ipc", f"{sockets}/kernel"
 
         async def start_kernel(self, **options):
-            """Start a kernel; its own warnings are nobody's business."""
-            await super().start_kernel(stderr=subprocess.DEVNULL, **options)
+            """Start a kernel; its own warnings, and what programs print that a cell starts (a solver's log), are nobody's business."""
+            await super().start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
 
     class Client(NotebookClient):
         """A client that forgets what cells print: nobody reads it, and an endless loop may print without end."""

@@ -1,7 +1,7 @@
 """Read a user's own folder of input tables and say everything that is wrong with it, in one pass.
 
 `files` finds the files and reads them as text, `cells` turns text into values, `agreement` compares rows and tables,
-`template` writes a folder to start from. What a valid table is stands in `medlib.schema` alone.
+`template` writes a folder to start from, `notes` tells what is in a folder where all is well. What a valid table is stands in `medlib.schema` alone.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from medlib.errors import MedlibError
 from medlib.intake.agreement import check_agreement
 from medlib.intake.cells import convert_cells
 from medlib.intake.files import read_source
+from medlib.intake.notes import describe_tables
 from medlib.intake.template import write_template
 
-__all__ = ["check_folder", "read_folder", "write_template"]
+__all__ = ["check_folder", "describe_tables", "read_folder", "write_template"]
 
 
 def check_folder(folder: str | Path, foresight: bool = False) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

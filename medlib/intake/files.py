@@ -21,6 +21,10 @@ SHOWN = 60
 #: Endings of files that may hold a table.
 TABLES = (".csv", ".parquet", ".txt", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
 AS_CSV = "in Excel save as 'CSV (Comma delimited)'"
+#: Where the decimal sign is a comma, Excel writes semicolons whatever it is asked for.
+IN_PYTHON = 'in Python, pandas.read_csv("{file}", sep=";", decimal=",").to_csv("{file}", index=False)'
+#: Columns named where one is missing.
+MOST_COLUMNS = 8
 #: A picture takes four letters for three bytes, which is more than the csv module lets a cell hold.
 csv.field_size_limit(2 * schema.MOST_BYTES)
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -105,8 +109,9 @@ def _find_file(names: list[str], name: str, optional: bool) -> Source:
         likely = {f"{Path(file).stem.lower()}.csv": file for file in names if file.lower().endswith(TABLES)}
         near = get_close_matches(source.file, likely, 1, 0.9 if optional else 0.7)
         if near or not optional:
+            hint = f"; if that writes semicolons, {IN_PYTHON.format(file=source.file)}" if near else ""
             source.add(None, "", "".join(likely[file] for file in near),
-                       f"a file of this name ({AS_CSV}), or {name}.parquet, to be there")
+                       f"a file of this name ({AS_CSV}), or {name}.parquet, to be there{hint}")
     return source
 
 
@@ -125,7 +130,8 @@ def _decode(source: Source, data: bytes) -> str:
         source.add(1, "", "UTF-16 byte-order mark", f"text encoded as UTF-8; {AS_CSV}")
         return data.decode("utf-16", errors="replace")
     if data.startswith(b"PK\x03\x04") or b"\0" in data:
-        source.add(None, "", "", f"a text file, not a binary one; {AS_CSV}")
+        source.add(None, "", "", f"a text file, not a binary one; {AS_CSV}, or if that writes semicolons, "
+                                  f"{IN_PYTHON.format(file=source.file)}")
         return ""
     if data.startswith(codecs.BOM_UTF8):
         source.add(1, "", "byte-order mark", f"UTF-8 without a byte-order mark; {AS_CSV}, not as 'CSV UTF-8'")
@@ -148,7 +154,8 @@ def _split(source: Source, text: str) -> dict[int, list[str]]:
     mark = max(DELIMITERS, key=lambda mark: len({cell.strip('" ').lower() for cell in head.split(mark)}
                                                 & schema.get_table(source.name).column.keys()))
     if mark != ",":
-        source.add(1, "", head, f"commas between the cells, not {DELIMITERS[mark]}")
+        hint = f"; {IN_PYTHON.format(file=source.file)}" if mark == ";" else ""
+        source.add(1, "", head, f"commas between the cells, not {DELIMITERS[mark]}{hint}")
     reader, rows, start = csv.reader(lines, delimiter=mark, strict=True), {}, 0
     while start < len(lines):
         try:
@@ -188,6 +195,12 @@ def _find_columns(source: Source, line: int, header: list[str]) -> dict[str, int
         if header.count(name) > 1:
             source.add(line, name, name, "each column once")
         elif name not in header and (near or column.required):
-            hint = "; is this it, misspelt?" if near else ""
+            hint = "; is this it, misspelt?" if near else f"; the columns here are {_list_columns(header, unknown)}"
             source.add(line, name, "".join(unknown[cell] for cell in near), f"a column {name!r}{hint}")
     return {name: header.index(name) for name in table.column if name in header}
+
+
+def _list_columns(header: list[str], unknown: dict[str, str]) -> str:
+    """Name the columns of a header; first those that the contract does not know, for one of them may be the one that is missed."""
+    names = sorted(filter(None, dict.fromkeys(header)), key=lambda cell: cell.lower() not in unknown)
+    return ", ".join(names[:MOST_COLUMNS]) + (", …" if len(names) > MOST_COLUMNS else "")

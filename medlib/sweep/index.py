@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,15 @@ from medlib.sweep.plan import Sweep
 from medlib.sweep.progress import spell_time
 
 #: Rungs that are compared, and how the page calls them.
-RUNGS = {"reactive": "same-day rule", "stochastic": "plan", "perfect": "perfect foresight"}
+RUNGS = {"none": "do nothing", "reactive": "same-day rule", "stochastic": "plan", "perfect": "perfect foresight"}
+#: Those that the charts draw: doing nothing would flatten the others.
+DRAWN = ("reactive", "stochastic", "perfect")
+#: Weighted unit-days between rule and foresight under which the share closed says little.
+SMALL_GAP = 5.0
+#: Units short a day that nobody sees in a chart.
+NOTHING = 1e-6
+#: Characters of a cell that is not broken into lines.
+SHORT_CELL = 24
 #: Little charts on the page; more can't be told apart any more.
 MOST_CHARTS = 60
 #: Charts in a row, and the shares of a chart's title.
@@ -94,22 +103,37 @@ def _format_failed(runs: pd.DataFrame) -> str:
 
 def _format_runs(folder: Path, sweep: Sweep, runs: pd.DataFrame) -> str:
     texts = {name for name in sweep.varied if runs[name].map(lambda value: isinstance(value, str)).any()}
-    heads = ["report", *sweep.varied, *RUNGS.values(), "gap closed", "status", "seconds"]
+    rungs = [rung for rung in RUNGS if rung != "none" or runs["shortage_none"].notna().any()]
+    heads = ["report", *sweep.varied, *(RUNGS[rung] for rung in rungs), "gap closed", "status", "seconds"]
     words = {"report", "status", *texts}
     top = "".join(f'<th class="{"word" if head in words else "number"}">{html.escape(head)}</th>' for head in heads)
-    body = "".join(_format_run(folder, sweep, row, texts) for row in runs.to_dict("records"))
+    body = "".join(_format_run(folder, sweep, row, texts, rungs) for row in runs.to_dict("records"))
     note = ("Shortage in unit-days over the horizon, resources weighted as the run weighs them, rolled through what really happened. Gap closed: how much of the way from the "
-            "same-day rule to perfect foresight the plan went; below 0 the rule did better, and with no gap there is none to close (–).")
+            "same-day rule to perfect foresight the plan went; below 0 the rule did better, and with no gap there is none to close (–)."
+            + (f" In brackets: rule and foresight are less than {SMALL_GAP:g} unit-days apart, so that a small difference makes a large share."
+               if (_is_small(runs) & runs["gap_closed"].notna()).any() else ""))
     return f"<p>{note}</p><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _format_run(folder: Path, sweep: Sweep, row: dict, texts: set[str]) -> str:
-    name = html.escape(row["run"])
-    link = f'<a href="{name}/report.html">{name}</a>' if (folder / row["run"] / "report.html").is_file() else name
-    cells = [("word", link), *(("word" if key in texts else "number", html.escape(str(row[key])) or "–") for key in sweep.varied)]
-    cells += [("number", _format_number(row[f"shortage_{rung}"])) for rung in RUNGS]
-    gap = row["gap_closed"]
-    cells += [("number", "–" if pd.isna(gap) else f"{gap:.0%}"), ("word", row["status"] + (" (kept)" if row["kept"] else "")),
+def _is_small(runs):
+    """Whether the gap between rule and foresight is too small for a share of it to say much; of a frame of runs or of one run."""
+    return runs["shortage_reactive"] - runs["shortage_perfect"] < SMALL_GAP
+
+
+def _keep_whole(text: str) -> str:
+    """Keep a short text, or a date in a long one, on one line: browsers break after hyphens, and the page's style is the report's."""
+    if len(text) > SHORT_CELL:
+        return re.sub(r"\d{4}-\d\d-\d\d", lambda date: _keep_whole(date[0]), text)
+    return re.sub("-(?=.)", "-\u2060", text).replace(" ", "\u00a0")
+
+
+def _format_run(folder: Path, sweep: Sweep, row: dict, texts: set[str], rungs: Sequence[str]) -> str:
+    name, shown = html.escape(row["run"]), html.escape(_keep_whole(row["run"]))
+    link = f'<a href="{name}/report.html">{shown}</a>' if (folder / row["run"] / "report.html").is_file() else shown
+    cells = [("word", link), *(("word" if key in texts else "number", html.escape(_keep_whole(str(row[key]))) or "–") for key in sweep.varied)]
+    cells += [("number", _format_number(row[f"shortage_{rung}"])) for rung in rungs]
+    gap = "–" if pd.isna(row["gap_closed"]) else f"({row['gap_closed']:.0%})" if _is_small(row) else f"{row['gap_closed']:.0%}"
+    cells += [("number", _keep_whole(gap)), ("word", _keep_whole(row["status"] + (" (kept)" if row["kept"] else ""))),
               ("number", "–" if pd.isna(row["seconds"]) else f"{row['seconds']:.0f}")]
     return "<tr>" + "".join(f'<td class="{kind}">{text}</td>' for kind, text in cells) + "</tr>"
 
@@ -132,14 +156,20 @@ def _draw_charts(folder: Path, runs: pd.DataFrame) -> str:
     note = ("Units short a day, all sites and resources together, by day after the as-of date; the axes are the same in every chart."
             + (f" Shown are the {len(series)} runs in which the plan leaves most short; the other {len(done) - len(series)} stand in the table."
                if len(done) > len(series) else ""))
+    if all(_is_nothing(days) for days in series.values()):
+        return f"<p>{'In the run' if len(series) == 1 else f'In each of the {len(series)} runs'} drawn here nothing is short on any day.</p>"
     picture = base64.b64encode(_draw_series(series)).decode()
     return f'<p>{note}</p><p><img alt="Shortage by day under three policies, one chart a run" src="data:image/png;base64,{picture}"></p>'
 
 
 def _sum_days(daily: pd.DataFrame) -> pd.DataFrame:
     """Units short by day (rows, from 1) and rung (columns)."""
-    wide = daily[daily["rung"].isin(list(RUNGS))].groupby(["date", "rung"])["shortage"].sum().unstack("rung")
+    wide = daily[daily["rung"].isin(DRAWN)].groupby(["date", "rung"])["shortage"].sum().unstack("rung")
     return wide.set_axis(range(1, len(wide) + 1))
+
+
+def _is_nothing(days: pd.DataFrame) -> bool:
+    return not (days > NOTHING).any(axis=None)
 
 
 def _draw_series(series: dict[str, pd.DataFrame]) -> bytes:
@@ -152,10 +182,13 @@ def _draw_series(series: dict[str, pd.DataFrame]) -> bytes:
     rows = -(-len(series) // columns)
     figure = Figure(figsize=(2.3 * max(columns, 2), 1.35 * rows + 0.9), layout="constrained", dpi=120)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    drawn = {}
     for ax, (run, days) in zip(axes.flat, series.items()):
-        for rung, (colour, line, width) in styles.items():
-            if rung in days:
-                ax.plot(days.index, days[rung], color=colour, ls=line, lw=width, label=RUNGS[rung])
+        if _is_nothing(days):
+            ax.text(0.5, 0.5, "nothing short", transform=ax.transAxes, ha="center", va="center", fontsize=8, color="#5b6875")
+        else:
+            drawn |= {RUNGS[rung]: ax.plot(days.index, days[rung], color=styles[rung][0], ls=styles[rung][1], lw=styles[rung][2])[0]
+                      for rung in DRAWN if rung in days}
         ax.set_title(run if len(run) <= LONGEST_TITLE else f"{run[:LONGEST_TITLE - 1]}…", fontsize=7, loc="left", parse_math=False)
         ax.tick_params(labelsize=6)
         ax.spines[["top", "right"]].set_visible(False)
@@ -165,8 +198,7 @@ def _draw_series(series: dict[str, pd.DataFrame]) -> bytes:
     for column in range(columns):  # where the last row is not full, the days stand below the chart above
         lowest = max(row for row in range(rows) if row * columns + column < len(series))
         axes[lowest, column].tick_params(labelbottom=True)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     figure.supylabel("units short", fontsize=8)
     figure.supxlabel("days after the as-of date", fontsize=8)
     stream = io.BytesIO()
