@@ -11,7 +11,7 @@ from test_allocate import BED, DAY, list_resources, make
 from medlib.allocate import Rules, pose_problem, solve
 from medlib.errors import MedlibError
 from medlib.explain import (confirm_prices, describe_prices, format_amount, format_date, format_table, join_words, name_resource,
-                            summarise_report)
+                            summarise_report, tell_past, warn_narrow)
 from medlib.explain.prices import Extra, describe_range, describe_worth, tabulate_worth, weigh_extras
 from medlib.schema import check_frame
 
@@ -169,9 +169,31 @@ def test_a_window_in_the_past_says_so(frames):
 
 
 def test_no_gap_is_no_share(frames):
-    level = frames["ladder"].assign(gap_closed=np.nan, shortage=12.0, bound=12.0)
-    sentence = tell(summarise(frames, ladder=level)[4], "12")
+    level = frames["ladder"].assign(gap_closed=np.nan, bound=12.0, shortage=lambda rows: rows["rung"].map(
+        {"none": 300.0, "reactive": 14.2, "point": 14.2, "stochastic": 19.0, "perfect": 14.2}))
+    sentence = tell(summarise(frames, ladder=level)[4], "14.2", "19", "12")
     assert "%" not in sentence and "gap" in sentence
+
+
+def test_a_tie_says_that_a_forecast_had_nothing_to_add(frames):
+    tie = frames["ladder"].assign(gap_closed=np.nan, bound=12.0, shortage=lambda rows: rows["rung"].map(
+        {"none": 61.0, "reactive": 14.21, "point": 15.0, "stochastic": 14.18, "perfect": 14.17}))
+    sentence = tell(summarise(frames, ladder=tie)[4], "21 November 2021", "all left 14.2", "doing nothing would have left 61", "nothing to add", "12")
+    assert "gap" not in sentence and "did best" not in sentence
+
+
+def test_past_days_say_how_to_plan_those_to_come():
+    assert tell_past(pd.Series(DATES), AS_OF) == ""
+    sentence = tell_past(pd.Series(DATES), DATES[-1])
+    assert sentence.startswith("These days are past, so that") and sentence.endswith("give `--as-of 2021-11-23`.")
+    assert tell_past(pd.Series(DATES), DATES[0]).startswith("Some of these days are past. To plan")
+
+
+def test_narrow_intervals_are_owned_up_to():
+    scores = pd.DataFrame({"resource": ["icu_bed", "ventilator", "nurse"], "coverage_95": [0.7, 0.85, 0.2]})
+    assert warn_narrow(scores, ["icu_bed", "ventilator"]).startswith("On past dates only 70 % of outcomes of ICU bed fell into the 95 % interval:")
+    assert "70 % of outcomes of ICU bed and 20 % of outcomes of nurse fell" in warn_narrow(scores, scores["resource"])
+    assert warn_narrow(scores, ["ventilator"]) == ""
 
 
 def test_sites_without_a_name_go_by_their_identifier(frames):

@@ -299,7 +299,17 @@ def test_the_as_of_date_is_the_period_at_hand():
     for wrong in (str(last.date() + pd.Timedelta(days=7)), "2023-01-02"):
         refuse("^as_of must lie from 2023-04-10 to 2023-10-02", lambda: choose_as_of(demand, wrong, 5))
     refuse("^as_of must be a date YYYY-MM-DD; got 'soon'", lambda: choose_as_of(demand, "soon", 5))
-    refuse("^A horizon of 5 needs at least 15 periods of demand; got 14", lambda: choose_as_of(make_demand(14), "", 5))
+    refuse("^A horizon of 5 needs at least 15 periods of demand; got 14, so add history.$", lambda: choose_as_of(make_demand(14), "", 5))
+
+
+def test_whatever_is_forecast_as_of_can_be_judged_before():
+    for count in (29, 30, 43, 60):
+        demand = make_demand(count)
+        today = choose_as_of(demand, "", 14)
+        assert today == day(max(28, count - 15)) and choose_origins(demand[demand["date"] <= today], 14, 6)
+    refuse(r"^A horizon of 14 needs at least 29 periods of demand; got 28, so add history or give a shorter horizon \(-p horizon=13\).$",
+           lambda: choose_as_of(make_demand(28), "", 14))
+    assert choose_as_of(make_demand(28), "", 13) == day(26)
 
 
 # --- Other series that teach, sizes, and histories that teach in part ---------------------------------------------------

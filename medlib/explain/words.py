@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -100,6 +101,42 @@ def summarise_report(forecast: pd.DataFrame, expected: pd.DataFrame, moves: pd.D
             _tell_effect(expected), _tell_hindsight(ladder, outcome, forecast["as_of"].iloc[0])]
 
 
+def tell_past(dates: pd.Series, last: pd.Timestamp) -> str:
+    """Say that planned periods are past, and how to plan those to come; empty where none is.
+
+    Parameters
+    ----------
+    dates : pandas.Series of datetime64
+        The planned periods, ascending.
+    last : pandas.Timestamp
+        Of the data.
+    """
+    if last < dates.iloc[0]:
+        return ""
+    past = (say("These days are past, so that the plan can be judged by what came.") if last >= dates.iloc[-1]
+            else say("Some of these days are past."))
+    return say("{past} To plan the days to come, give `--as-of {last}`.", past=past, last=last.date())
+
+
+def warn_narrow(scores: pd.DataFrame, resources: Iterable[str]) -> str:
+    """Say whose 95 % intervals held fewer than 85 % of past outcomes; empty where none did.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        The forecaster's rows of the table forecast_score.
+    resources : iterable of str
+        Those that the report is about.
+    """
+    narrow = scores[scores["resource"].isin(resources) & (scores["coverage_95"] < 0.85)]
+    if narrow.empty:
+        return ""
+    shares = [say("{share:.0f} % of outcomes of {resource}", share=100 * row.coverage_95, resource=name_resource(row.resource))
+              for row in narrow.itertuples()]
+    return say("On past dates only {shares} fell into the 95 % interval: the forecast is surer than it should be, and so are the figures above.",
+               shares=join_words(shares))
+
+
 def format_change(value: float, digits: int = 0) -> str:
     """Write a change with its sign."""
     return f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")
@@ -170,16 +207,21 @@ def _tell_hindsight(ladder: pd.DataFrame, outcome: pd.DataFrame, as_of: pd.Times
     short = rows["shortage"]
     best = short.drop("perfect").idxmin()
     share = rows.loc[best, "gap_closed"]
-    verdict = (say("which closes {share:.0f} % of the gap between the two", share=100 * share) if pd.notna(share)
-               else say("and between the two there was no gap to close"))
     first, last = outcome["date"].min(), outcome["date"].max()
     when = say("from {first} to {last}", first=format_date(first), last=format_date(last))
     if first <= as_of:
         when += say(" (what comes after the as-of date is not known yet)")
+    bound = format_amount(rows["bound"].iloc[0])
+    if OWN_RUNG in short and len({format_amount(short[rung]) for rung in ("reactive", OWN_RUNG, "perfect")}) == 1:
+        return say("Rolled through what really happened {when} and revised every period, the reactive same-day rule, the way this plan was made and "
+                   "perfect foresight all left {amount} unit-days short, and doing nothing would have left {nothing}: a forecast had nothing to add "
+                   "in this window; no reallocation could have gone below {bound}.", when=when, amount=format_amount(short["reactive"]),
+                   nothing=format_amount(short["none"]), bound=bound)
+    verdict = (say("which closes {share:.0f} % of the gap between the two", share=100 * share) if pd.notna(share)
+               else say("and between the two there was no gap to close"))
     own = "" if best == OWN_RUNG or OWN_RUNG not in short else say("the way this plan was made left {amount}, ",
                                                                    amount=format_amount(short[OWN_RUNG]))
     return say("Rolled through what really happened {when} and revised every period, the policy '{policy}' did best and left {best} unit-days "
                "short; {own}the reactive same-day rule {reactive} and perfect foresight {perfect}, {verdict}; no reallocation could have gone "
                "below {bound}.", when=when, policy=say(RUNGS[best]), best=format_amount(short[best]), own=own,
-               reactive=format_amount(short["reactive"]), perfect=format_amount(short["perfect"]), verdict=verdict,
-               bound=format_amount(rows["bound"].iloc[0]))
+               reactive=format_amount(short["reactive"]), perfect=format_amount(short["perfect"]), verdict=verdict, bound=bound)

@@ -130,7 +130,7 @@ def choose_as_of(demand: pd.DataFrame, as_of: str, horizon: int) -> pd.Timestamp
         The `demand` table.
     as_of : str
         A date YYYY-MM-DD; the period that begins on it or last before it is taken. Empty: the last period after which a
-        whole horizon is known.
+        whole horizon is known, or, in a short history, the first before which forecasters can be judged on one.
     horizon : int
         Periods ahead.
 
@@ -140,9 +140,10 @@ def choose_as_of(demand: pd.DataFrame, as_of: str, horizon: int) -> pd.Timestamp
         The date is no date, or leaves too little history or lies after the data.
     """
     dates = widen(demand).index
-    least = max(horizon, 14)
+    least = max(2 * horizon, 14)  # `choose_origins` takes a horizon to learn from and one to judge forecasters on
     if len(dates) <= least:
-        raise MedlibError(f"A horizon of {horizon} needs at least {least + 1} periods of demand; got {len(dates)}.")
+        shorter = f" or give a shorter horizon (-p horizon={(len(dates) - 1) // 2})" if len(dates) > 14 else ""
+        raise MedlibError(f"A horizon of {horizon} needs at least {least + 1} periods of demand; got {len(dates)}, so add history{shorter}.")
     if not as_of:
         return dates[max(least, len(dates) - 1 - horizon)]
     try:
