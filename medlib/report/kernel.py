@@ -21,13 +21,14 @@ from medlib.report.files import NO_ROOM, tell_trouble, write_whole
 from medlib.report.lock import Lock
 from medlib.report.pipeline import NOTEBOOKS, Notebook
 from medlib.report.secrets import mask, mask_outputs, register_translator
+from medlib.report.warm import make_provisioner
 
 MEMORY = "close other programs, or take fewer sites, scenarios or trees; then go on with `medlib run --resume`."
 
 
 def execute_notebook(notebook: Notebook, folder: Path, parameters: Mapping[str, object], on_cell: Callable[[int, int], None],
                      limit: float = math.inf, lock: Lock | None = None, secrets: Mapping[str, str] | None = None,
-                     home: Path | None = None, environment: Mapping[str, str] | None = None) -> dict | None:
+                     home: Path | None = None, environment: Mapping[str, str] | None = None, warm: bool = False) -> dict | None:
     """Execute a notebook into ``notebooks/`` of a run.
 
     Parameters
@@ -49,6 +50,9 @@ def execute_notebook(notebook: Notebook, folder: Path, parameters: Mapping[str, 
         Folder with notebooks/, data/ and reports/, where that is not the project's.
     environment : mapping of str to str, optional
         What the kernel's environment holds besides this process's.
+    warm : bool
+        The kernel starts as a copy of a process that has imported the packages already, where the system can; it is told to use one thread
+        (by `environment`), for a process with more can't be copied.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def execute_notebook(notebook: Notebook, folder: Path, parameters: Mapping[str, 
         with sockets:
             papermill.execute_notebook(
                 notebook.path, None, parameters=parameters, engine_name="medlib", kernel_name="python3", progress_bar=False, cwd=notebooks,
-                kernel_manager_class=_make_manager(sockets.name, lock, more), extra_arguments=["--log-level=CRITICAL"],
+                kernel_manager_class=_make_manager(sockets.name, lock, more, warm), extra_arguments=["--log-level=CRITICAL"],
                 # Printed lines come in one piece or several as the machine is busy; joined, they are the same every time.
                 coalesce_streams=True, record_timing=False,
                 timeout_func=lambda cell: None if end == math.inf else max(end - time.monotonic(), 0.1))
@@ -113,7 +117,7 @@ def _make_engine(on_cell: Callable[[int, int], None]) -> type:
     return Engine
 
 
-def _make_manager(sockets: str, lock: Lock | None, environment: Mapping[str, str]) -> type:
+def _make_manager(sockets: str, lock: Lock | None, environment: Mapping[str, str], warm: bool) -> type:
     from jupyter_client import AsyncKernelManager
 
     class Manager(AsyncKernelManager):
@@ -129,6 +133,8 @@ def _make_manager(sockets: str, lock: Lock | None, environment: Mapping[str, str
                 options["pass_fds"] = (lock.file,)
             if environment:
                 options["env"] = (options.get("env") or dict(os.environ)) | environment
+            if warm:
+                self.provisioner = make_provisioner(self)
             await super().start_kernel(stderr=subprocess.DEVNULL, **options)
             if lock:
                 lock.note_kernel(self.provisioner.pid)

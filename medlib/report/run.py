@@ -124,7 +124,8 @@ def make_manifest(name: str, chain: list[Notebook], parameters: dict[str, object
             "targets": list(targets), "notebooks": [_wait(notebook) for notebook in chain]}
 
 
-def run_at_home(home: Path, manifest: dict, progress: Progress | None = None, environment: Mapping[str, str] | None = None) -> Path:
+def run_at_home(home: Path, manifest: dict, progress: Progress | None = None, environment: Mapping[str, str] | None = None,
+                warm: bool = False) -> Path:
     """Run a manifest's notebooks in a folder that holds all they need, its own notebooks/ and data/ among it; nothing else is read.
 
     Parameters
@@ -136,6 +137,8 @@ def run_at_home(home: Path, manifest: dict, progress: Progress | None = None, en
     progress : callable, optional
     environment : mapping of str to str, optional
         What the kernels' environment holds besides this process's.
+    warm : bool
+        As in `medlib.report.kernel.execute_notebook`.
 
     Raises
     ------
@@ -146,7 +149,7 @@ def run_at_home(home: Path, manifest: dict, progress: Progress | None = None, en
     (home / "reports").mkdir(exist_ok=True)
     with lock_run(home / "reports" / ".locks" / manifest["run"]) as lock:
         folder = make_folder(home / "reports", manifest["run"], manifest)
-        return _go_on(folder, manifest, chain, progress, lock, home, environment)
+        return _go_on(folder, manifest, chain, progress, lock, home, environment, warm)
 
 
 def resume_run(run_name: str = "", progress: Progress | None = None, *, time_limit: float | None = None,
@@ -200,13 +203,13 @@ def _wait(notebook: Notebook) -> dict:
 
 
 def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock, home: Path | None = None,
-           environment: Mapping[str, str] | None = None) -> Path:
+           environment: Mapping[str, str] | None = None, warm: bool = False) -> Path:
     """Run what is not done, and tell in the manifest how it ended."""
     try:
         remove_parts(folder)
         (folder / "notebooks").mkdir(exist_ok=True)
         write_manifest(folder, manifest)
-        _run_chain(folder, manifest, chain, progress, lock, home, environment)
+        _run_chain(folder, manifest, chain, progress, lock, home, environment, warm)
     except RunFailed:
         raise
     except Exception as error:
@@ -217,7 +220,7 @@ def _go_on(folder: Path, manifest: dict, chain: list[Notebook], progress: Progre
 
 
 def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Progress | None, lock: Lock, home: Path | None,
-               environment: Mapping[str, str] | None) -> None:
+               environment: Mapping[str, str] | None, warm: bool) -> None:
     started, before, secrets = time.monotonic(), manifest["seconds"], read_secrets(manifest["parameters"])
     for position, (notebook, row) in enumerate(zip(chain, manifest["notebooks"])):
         if row["status"] == "done":
@@ -228,7 +231,7 @@ def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Pr
         own["workspace"] = _forget_tables(folder, notebook).relative_to(home or tables.PROJECT).as_posix()
         error = execute_notebook(notebook, folder, own,
                                  lambda done, cells: progress and progress(notebook, position, len(chain), done, cells),
-                                 60 * manifest["time_limit"], lock, secrets, home, environment)
+                                 60 * manifest["time_limit"], lock, secrets, home, environment, warm)
         row["seconds"] = round(time.monotonic() - began, 1)
         row["status"] = "failed" if error else "done"
         manifest["seconds"] = round(before + time.monotonic() - started, 1)

@@ -169,7 +169,7 @@ def execute_task(task: Task, files: Mapping[str, bytes], desk: Desk) -> Outcome:
                 (home / path).write_bytes(content)
             mirror = {"MEDLIB_MIRROR": str(home / MIRROR)} if (home / MIRROR).is_dir() else {}
             try:
-                run_at_home(home, manifest, progress, THREADS | mirror)
+                run_at_home(home, manifest, progress, THREADS | mirror, warm=True)
             except RunFailed:
                 pass  # its reason stands in the manifest
             folder = home / "reports" / name
