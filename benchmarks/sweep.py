@@ -69,15 +69,15 @@ def measure_memory(process: psutil.Process) -> int:
 
 
 def list_workers(processes: list[psutil.Process]) -> list[int]:
-    """Processes in which a notebook's kernel was started."""
-    found = set()
+    """Processes that have started a server of kernels, whose copies are kernels."""
+    servers = {}
     for process in processes:
         try:
-            if "ipykernel_launcher" in process.cmdline():
-                found.add(process.ppid())
+            if any(word.endswith("medlib/report/fork.py") for word in process.cmdline()):
+                servers[process.pid] = process.ppid()
         except psutil.Error:
             continue
-    return sorted(found - {os.getpid()})
+    return sorted({owner for owner in servers.values() if owner not in servers} - {os.getpid()})
 
 
 def measure_engine(engine: str, runs: int, workers: int, common: dict[str, object], kills: int, until: float) -> dict[str, object]:
