@@ -326,9 +326,11 @@ def test_the_page_marks_a_small_gap_shows_doing_nothing_and_keeps_dates_whole(pr
     index.write_comparison(project, sweep, rows)
     page = (project / "index.html").read_text()
     assert ">do nothing</th>" in page and ">33.0</td>" in page and page.count("(75%)") == 1 and page.count(">75%<") == 1 and "In brackets" in page
-    assert ">2025-\u206011-\u206030</td>" in page and "2025-11-30</td>" not in page
+    assert '<td class="word whole">2025-11-30</td>' in page
     assert pd.read_csv(project / "comparison.csv")["shortage_none"].iloc[0] == 33.0
-    assert index._keep_whole("a-" * 20) == "a-" * 20 and index._keep_whole("a-" * 20 + "2025-12-07") == "a-" * 20 + "2025-\u206012-\u206007"
+    rows[0] |= {"reason": "", "parameters": {"name": "a-" * 20}}
+    index.write_comparison(project, sweep, rows)
+    assert f'<td class="word">{"a-" * 20}</td>' in (project / "index.html").read_text()
 
 
 def test_where_nothing_is_short_the_page_says_so(project, monkeypatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -120,22 +119,16 @@ def _is_small(runs):
     return runs["shortage_reactive"] - runs["shortage_perfect"] < SMALL_GAP
 
 
-def _keep_whole(text: str) -> str:
-    """Keep a short text, or a date in a long one, on one line: browsers break after hyphens, and the page's style is the report's."""
-    if len(text) > SHORT_CELL:
-        return re.sub(r"\d{4}-\d\d-\d\d", lambda date: _keep_whole(date[0]), text)
-    return re.sub("-(?=.)", "-\u2060", text).replace(" ", "\u00a0")
-
-
 def _format_run(folder: Path, sweep: Sweep, row: dict, texts: set[str], rungs: Sequence[str]) -> str:
-    name, shown = html.escape(row["run"]), html.escape(_keep_whole(row["run"]))
-    link = f'<a href="{name}/report.html">{shown}</a>' if (folder / row["run"] / "report.html").is_file() else shown
-    cells = [("word", link), *(("word" if key in texts else "number", html.escape(_keep_whole(str(row[key]))) or "–") for key in sweep.varied)]
-    cells += [("number", _format_number(row[f"shortage_{rung}"])) for rung in rungs]
+    name = html.escape(row["run"])
+    link = f'<a href="{name}/report.html">{name}</a>' if (folder / row["run"] / "report.html").is_file() else name
+    cells = [("word", row["run"], link)]
+    cells += [("word" if key in texts else "number", str(row[key]), html.escape(str(row[key])) or "–") for key in sweep.varied]
     gap = "–" if pd.isna(row["gap_closed"]) else f"({row['gap_closed']:.0%})" if _is_small(row) else f"{row['gap_closed']:.0%}"
-    cells += [("number", _keep_whole(gap)), ("word", _keep_whole(row["status"] + (" (kept)" if row["kept"] else ""))),
-              ("number", "–" if pd.isna(row["seconds"]) else f"{row['seconds']:.0f}")]
-    return "<tr>" + "".join(f'<td class="{kind}">{text}</td>' for kind, text in cells) + "</tr>"
+    rest = [*(("number", _format_number(row[f"shortage_{rung}"])) for rung in rungs), ("number", gap),
+            ("word", row["status"] + (" (kept)" if row["kept"] else "")), ("number", "–" if pd.isna(row["seconds"]) else f"{row['seconds']:.0f}")]
+    cells += [(kind, text, text) for kind, text in rest]
+    return "<tr>" + "".join(f'<td class="{kind}{" whole" if len(text) <= SHORT_CELL else ""}">{shown}</td>' for kind, text, shown in cells) + "</tr>"
 
 
 def _format_number(value: float) -> str:
