@@ -87,7 +87,7 @@ def plot_fan(forecast: pd.DataFrame, history: pd.DataFrame, outcome: pd.DataFram
 
 
 def plot_fans(forecast: pd.DataFrame, demand: pd.DataFrame, outcome: pd.DataFrame, usable: pd.DataFrame, unit: str,
-              names: dict[str, str], look_back: int = 90, columns: int = 4) -> plt.Figure:
+              names: dict[str, str], look_back: int = 42, columns: int = 4) -> plt.Figure:
     """Draw a fan for every site, as small multiples with one legend.
 
     Parameters
