@@ -75,6 +75,13 @@ def test_staff_in_another_order_keep_their_rows():
     assert not model.takes(make_problem(CASES["one requires"], shared=False, seed=2))
 
 
+def test_where_sites_are_protected_nothing_has_steps():
+    posed = make_problem(CASES["one requires"])
+    posed = replace(posed, rules=replace(posed.rules, protect_sites=True))
+    model = StepModel(posed)
+    assert not len(model.summed) and solve_model(model) == pytest.approx(solve_model(Model(posed)), rel=1e-7)
+
+
 def test_one_load_by_hand():
     """A bed is short by 6, 2 and 0 with chances 0.2, 0.5, 0.3; nothing can be moved: 0.2 * 6 + 0.5 * 2 = 2.2 expected."""
     posed = make_problem(CASES["none"])

@@ -43,8 +43,6 @@ class StepModel(Model):
         Resources that have steps, and no columns in ``short``.
     steps : medlib.blocks.Columns
         Shape (S, I, summed, T): ``step``.
-    slopes : numpy.ndarray
-        Of that shape: expected unit-days short by unit of a step.
     """
 
     def __init__(self, posed: Problem):
@@ -52,8 +50,12 @@ class StepModel(Model):
         if not self.agrees(posed):
             self.summed = self.summed[~(posed.needs[:, self.summed] > 0).any(axis=0)]
         self.order = self.sort_scenarios(posed)
-        self.slopes = np.cumsum(posed.weights[self.order], axis=0)
         super().__init__(posed)
+
+    @property
+    def slopes(self) -> np.ndarray:
+        """Shape (S, I, summed, T): expected unit-days short by unit of a step."""
+        return np.cumsum(self.posed.weights[self.order], axis=0)
 
     @property
     def ties(self) -> bool:
@@ -93,10 +95,8 @@ class StepModel(Model):
     def set_room(self, room: np.ndarray) -> None:
         """Set what there is less what is needed; scenarios that change places have other slopes then, which `set_objective` sends."""
         self.order = self.sort_scenarios(self.posed)
-        self.slopes = np.cumsum(self.posed.weights[self.order], axis=0)
-        terms = self.parts["shortage"]
-        place = next(number for number, (columns, _) in enumerate(terms) if columns is self.steps)
-        terms[place] = self.steps, self.slopes * self.posed.at.weight[self.summed, None]
+        each = self.slopes * self.posed.at.weight[self.summed, None]
+        self.parts["shortage"] = [(columns, each if columns is self.steps else known) for columns, known in self.parts["shortage"]]
         least, widths = self.measure_steps(self.posed, self.order)
         room = room.copy()
         room[0][:, np.searchsorted(self.movable, self.summed)] = least

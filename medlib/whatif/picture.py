@@ -136,9 +136,9 @@ def tabulate_moves(answer: Answer, resource: str) -> str:
 
 def tell_sums(answer: Answer) -> str:
     """Tell the answer in numbers."""
-    people = answer.routes["resource"].map(answer.posed.kinds) != "drug"  # doses and patients have no sum
+    counted = answer.routes["resource"].map(answer.posed.kinds) != "drug"  # doses and patients have no sum
     numbers = [("short without the plan", answer.shortage_before), ("short with the plan", answer.shortage),
-               ("moved", float(answer.routes.loc[people, "amount"].sum())), ("surge opened", answer.surge_units)]
+               ("moved", float(answer.routes.loc[counted, "amount"].sum())), ("surge opened", answer.surge_units)]
     cells = "".join(f"<div><b data-name='{name}'>{amount:,.1f}</b><span>{name}</span></div>" for name, amount in numbers)
-    return (f"<div class='sums'>{cells}</div><p class='note'>Short: expected unit-days beyond what the planning occupancy allows, weighted by resource. Moved: patients, staff and equipment. "
-            "Surge: unit-days.</p>")
+    return (f"<div class='sums'>{cells}</div><p class='note'>Short: expected unit-days beyond what the planning occupancy allows, "
+            "weighted by resource. Moved: patients, staff and equipment. Surge: unit-days.</p>")
