@@ -247,14 +247,16 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 @app.command()
-def export(dataset: Annotated[str, typer.Argument(help="A name from `medlib datasets`.")],
+def export(dataset: Annotated[str, typer.Argument(help="A name from `medlib datasets`, or a run's folder below reports/.")],
            folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
            seed: Annotated[int, typer.Option(min=0, help="Of the synthetic sample.")] = 1) -> None:
-    """Write a dataset's input tables as CSV, in the form that `check`, `report` and `allocate` read."""
+    """Write a dataset's input tables as CSV, in the form that `check`, `report` and `allocate` read; or all tables of a run."""
     from medlib.catalog import load_dataset
+    from medlib.tables import read_all
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise MedlibError(f"The export overwrites nothing, and {folder} is not an empty folder; name another.")
-    tables, _ = load_dataset(dataset, seed)
+    workspace = Path(dataset).absolute() / "tables"
+    tables = read_all(workspace) if workspace.is_dir() else load_dataset(dataset, seed)[0]
     for name, table in tables.items():
         _write_table(folder / f"{name}.csv", table)
     print(f"{_tame(folder)}: " + ", ".join(f"{name} {len(table):,} rows" for name, table in tables.items()))

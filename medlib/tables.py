@@ -15,7 +15,7 @@ import pandas as pd
 
 from medlib import unpack
 from medlib.errors import MedlibError
-from medlib.schema import check_frame, get_table
+from medlib.schema import TABLES, check_frame, get_table
 
 #: Where notebooks/, data/ and reports/ stand: the checkout, or for a run that happens elsewhere, the folder that its kernel is told.
 PROJECT = Path(os.environ.get("MEDLIB_HOME") or Path(__file__).parents[1]).resolve()
@@ -73,6 +73,11 @@ def read(name: str, workspace: str | Path) -> pd.DataFrame:
         raise MedlibError(f"Table {name!r} is not in workspace {str(workspace)!r}; run notebook {writer} with this "
                           "workspace first.")
     return check_frame(_load(path), name)
+
+
+def read_all(workspace: str | Path) -> dict[str, pd.DataFrame]:
+    """Read every table that is in a workspace, as `read` does."""
+    return {name: read(name, workspace) for name in TABLES if has(name, workspace)}
 
 
 def _load(path: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pooch
 import pytest
 from PIL import Image
 
-from medlib import catalog, cli, report, schema
+from medlib import catalog, cli, report, schema, tables
 from medlib.catalog import CATALOG
 from medlib.intake import write_template
 from medlib.recognise.panels import STATES, draw_panels
@@ -102,7 +102,8 @@ def test_check_shows_a_few_of_what_one_mistake_makes_and_all_when_asked(ask, fol
 
 
 def test_check_notes_what_is_missing_where_all_is_well(ask, folder):
-    assert ask("check", folder)[1].splitlines()[1:] == ["demand: daily, 2024-01-01 to 2024-03-03; no gaps"]
+    rest = ["sites: between 53.55 and 54.1 degrees north, 12.1 and 12.3 degrees east"]
+    assert ask("check", folder)[1].splitlines()[1:] == ["demand: daily, 2024-01-01 to 2024-03-03; no gaps", *rest]
     (folder / "links.csv").unlink()
     demand = folder / "demand.csv"
     lines = demand.read_text().splitlines()
@@ -111,7 +112,21 @@ def test_check_notes_what_is_missing_where_all_is_well(ask, folder):
     demand.write_text("\n".join(lines) + "\n")
     code, out, _ = ask("check", folder)
     assert code == 0 and out.splitlines()[1:] == ["demand: daily, 2024-01-01 to 2024-03-03; 1 day missing, 1 row missing on other dates, 1 cell empty",
-                                                  "links not there: distances are computed from coordinates"]
+                                                  *rest, "links not there: distances are computed from coordinates"]
+
+
+def test_tables_of_a_run_are_exported_locked_ones_with_the_key_only(ask, tmp_path, monkeypatch):
+    moves = tables.read("moves", "data/sample")
+    tables.write(moves, "moves", tmp_path / "run" / "tables")
+    code, out, _ = ask("export", "run", "sheets")
+    assert code == 0 and out == f"sheets: moves {len(moves):,} rows\n"
+    back = pd.read_csv(tmp_path / "sheets" / "moves.csv", parse_dates=["date", "arrival"])
+    pd.testing.assert_frame_equal(back, moves, check_dtype=False)
+    monkeypatch.setenv("MEDLIB_KEY", ask("make-key")[1].strip())
+    assert ask("lock", "run/tables")[0] == 0 and ask("export", "run", "again")[0] == 0
+    monkeypatch.delenv("MEDLIB_KEY")
+    assert_refused(ask("export", "run", "locked"), "MEDLIB_KEY")
+    assert not (tmp_path / "locked").exists()
 
 
 def test_check_without_tables_names_the_missing_ones(ask, tmp_path):

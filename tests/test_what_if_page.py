@@ -51,6 +51,8 @@ def fetch(address):
 def test_only_who_has_the_token_sees_the_page_and_nothing_else_is_served(address):
     bare, token = address.split("?")
     assert "/login" in fetch(bare)[1] and "/login" in fetch(f"{bare}api/kernels")[1]
+    with urllib.request.urlopen(address) as answer:
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert fetch(f"{bare}voila/files/what_if.ipynb?{token}")[0] == 403
 
 
@@ -70,6 +72,8 @@ def test_page_answers_keys_fits_a_phone_and_asks_nobody_else(address):
         changed = live.answer(State(question.posed.rules, (("", name, 1.05),)))
         assert changed.shortage < untouched.shortage - 1
         tab.wait_for_function(f"document.querySelector(\"{SHORT}\").innerText == '{changed.shortage:,.1f}'")
+        unnamed = "[...document.querySelectorAll('.whatif .noUi-handle')].filter(e => !e.getAttribute('aria-label')).length"
+        assert handle.get_attribute("aria-label") == f"× {name}" and tab.evaluate(unnamed) == 0
         # Every control can be reached by the tabulator key.
         for count in range(200):
             tab.keyboard.press("Tab")

@@ -14,10 +14,11 @@ from medlib.explain.words import (
     join_words,
     name_dataset,
     name_resource,
+    name_sites,
     summarise_report,
     tell_past,
     warn_narrow,
 )
 
 __all__ = ["OWN_RUNG", "confirm_prices", "describe_prices", "format_amount", "format_date", "format_list", "format_table", "join_words", "name_dataset",
-           "name_resource", "summarise_report", "tell_past", "warn_narrow"]
+           "name_resource", "name_sites", "summarise_report", "tell_past", "warn_narrow"]

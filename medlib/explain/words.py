@@ -74,6 +74,11 @@ def spell_resource(resource: str) -> str:
     return " ".join(word.upper() if word in ("icu", "ed", "or", "ct", "mri") else word for word in resource.split("_"))
 
 
+def name_sites(sites: pd.DataFrame) -> dict[str, str]:
+    """Return the name of each site of a `sites` table; its identifier where it has none."""
+    return dict(zip(sites["site"], sites["site"] if "name" not in sites else sites["name"].fillna(sites["site"])))
+
+
 def name_dataset(title: str) -> str:
     """Write a dataset's title in the language that is spoken."""
     folder = re.fullmatch("Folder (.*)", title, re.DOTALL)

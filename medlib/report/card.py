@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from medlib import tables
-from medlib.explain.words import name_dataset
+from medlib.explain.words import name_dataset, name_sites
 from medlib.language import say
 from medlib.report.gate import choose_threshold, is_public
 
@@ -102,10 +102,10 @@ def _describe_equity(workspace: Path) -> str:
         return ""
     judged = tables.read("ladder_judged", workspace).set_index(["rung", "measure"])
     daily = tables.read("ladder_daily", workspace).groupby(["rung", "site"])["shortage"].sum()
-    rows = []
+    rows, names = [], name_sites(tables.read("sites", workspace))
     for rung in (rung for rung in RUNGS if (rung, "worst_site") in judged.index and rung in daily.index):
         worst = judged.loc[(rung, "worst_site")]
-        site = daily[rung].idxmax() if daily[rung].max() > 0 else say("none is short")
+        site = names[daily[rung].idxmax()] if daily[rung].max() > 0 else say("none is short")
         span = say("{low} to {high}", low=_format_number(worst["low"]), high=_format_number(worst["high"]))
         rows.append((say(RUNGS[rung]), _format_number(worst["value"]), span, site))
     note = say("Weighted unit-days short at the site that is worst off, rolled through what really happened, with the 90 % interval; the site "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
+from IPython.display import Javascript, display
 
 from medlib.errors import MedlibError
 from medlib.report import REPORT
@@ -24,7 +25,7 @@ from medlib.whatif.state import FAIRNESS, SCENARIOS, State
 
 #: Seconds in which further moves of the controls join the one that is being answered; and between two looks at a run.
 GATHER, LOOK = 0.02, 0.5
-STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+STYLE, SCRIPT = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 
 
 class Page:
@@ -41,7 +42,7 @@ class Page:
     Attributes
     ----------
     root : ipywidgets.Box
-        What is displayed.
+        What `show` displays.
     controls : dict of str to ipywidgets.Widget
         By name: capacity_<resource>, surge_factor, transfers_per_day, transfers_per_site_day, planning_occupancy, demand_scenario,
         demand_factor, fairness, fairness_weight.
@@ -75,6 +76,10 @@ class Page:
             control.observe(self._follow_change, "value")
         self.show_answer()
 
+    def show(self) -> None:
+        """Display the page."""
+        display(self.root, Javascript(f"{{{SCRIPT}}}"))
+
     # The controls
 
     def _make_controls(self) -> dict[str, widgets.Widget]:
@@ -97,7 +102,7 @@ class Page:
 
     def _lay_out(self) -> widgets.Box:
         posed, made = self.question.posed, self.controls
-        site = widgets.Dropdown(options=posed.sites, description="site")
+        site = widgets.Dropdown(options=[(self.question.names[site], site) for site in posed.sites], description="site")
         resource = widgets.Dropdown(options=posed.names, description="resource")
         factor = widgets.BoundedFloatText(1.0, min=0.0, max=10.0, step=0.05, description="×")
         add, clear = _press("Set exception", "of one site from the factors above"), _press("Remove exceptions", "all of them")
@@ -133,7 +138,7 @@ class Page:
     def set_exceptions(self, exceptions: dict[tuple[str, str], float]) -> None:
         """Let single sites' capacity be other than the resource's factor says."""
         self.exceptions = exceptions
-        rows = "".join(f"<li>{html.escape(site)}, {html.escape(resource)}: × {factor:g}</li>" for (site, resource), factor in exceptions.items())
+        rows = "".join(f"<li>{html.escape(self.question.names.get(site, site))}, {html.escape(resource)}: × {factor:g}</li>" for (site, resource), factor in exceptions.items())
         self.listed.value = f"<ul>{rows}</ul>" if rows else ""
         self._follow_change()
 
@@ -194,8 +199,8 @@ class Page:
         self._draw_frontier(tracing=True)
 
     def _draw_moves(self) -> None:
-        self.moves.value = picture.tabulate_moves(self.shown, self.resource.value)
-        self.map.value = picture.draw_map(self.shown, self.question.sites, self.resource.value)
+        self.moves.value = picture.tabulate_moves(self.shown, self.question.names, self.resource.value)
+        self.map.value = picture.draw_map(self.shown, self.question.sites, self.question.names, self.resource.value)
 
     def _draw_frontier(self, tracing: bool) -> None:
         answer = self.shown

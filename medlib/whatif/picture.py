@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def write(x: float, y: float, words: str, side: str = "start", size: float = 11,
     return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{side}" font-size="{size:g}" fill="{colour}">{html.escape(str(words))}</text>')
 
 
-def draw_map(answer: Answer, sites: pd.DataFrame, resource: str) -> str:
+def draw_map(answer: Answer, sites: pd.DataFrame, names: Mapping[str, str], resource: str) -> str:
     """Draw who sends a resource to whom, and where units are short with the plan."""
     frame = sites.set_index("site").loc[list(answer.posed.sites)]
     across = frame["longitude"].to_numpy(float) * np.cos(np.radians(frame["latitude"].mean()))
@@ -49,16 +49,16 @@ def draw_map(answer: Answer, sites: pd.DataFrame, resource: str) -> str:
         thick = 0.8 + 3.4 * float(np.sqrt(row.amount / routes["amount"].max()))
         parts.append(f'<path d="M{x[one] + gap * ahead[0]:.1f} {y[one] + gap * ahead[1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} '
                      f'{x[other] - gap * ahead[0]:.1f} {y[other] - gap * ahead[1]:.1f}" fill="none" stroke="{BLUE}" stroke-width="{thick:.1f}" '
-                     f'stroke-opacity="0.55" marker-end="url(#tip)"><title>{html.escape(row.origin)} to {html.escape(row.destination)}: '
+                     f'stroke-opacity="0.55" marker-end="url(#tip)"><title>{html.escape(names[row.origin])} to {html.escape(names[row.destination])}: '
                      f'{format_amount(row.amount)}</title></path>')
     short = answer.after[:, answer.posed.names.index(resource)]
     for number, site in enumerate(answer.posed.sites):
         share = short[number] / max(short.max(), 1e-9)
         parts.append(f'<circle cx="{x[number]:.1f}" cy="{y[number]:.1f}" r="6" stroke="#222" stroke-width="0.8" fill="{shade(share)}"><title>'
-                     f'{html.escape(site)}: {format_amount(short[number])} short</title></circle>')
-    # Names come last, with a rim, so that no arrow crosses them.
-    names = (write(x[number], y[number] - 9, site, "middle", 9) for number, site in enumerate(answer.posed.sites))
-    parts.append(f'<g paint-order="stroke" stroke="#fff" stroke-width="2.5">{"".join(names)}</g>')
+                     f'{html.escape(names[site])}: {format_amount(short[number])} short</title></circle>')
+    # Words come last, with a rim, so that no arrow crosses them.
+    written = (write(x[number], y[number] - 9, site, "middle", 9) for number, site in enumerate(answer.posed.sites))
+    parts.append(f'<g paint-order="stroke" stroke="#fff" stroke-width="2.5">{"".join(written)}</g>')
     words = (f"Map: {len(routes)} routes of {resource}; the darker a dot, the more is short there with the plan, at most "
              f"{format_amount(float(short.max()))} unit-days.")
     return draw(width, height, words, parts) + f"<p class='note'>{html.escape(words)}</p>"
@@ -120,14 +120,14 @@ def _spread(values: np.ndarray, least: float) -> tuple[np.ndarray, tuple[float, 
     return (values - low) / (2 * half), (low, low + 2 * half)
 
 
-def tabulate_moves(answer: Answer, resource: str) -> str:
+def tabulate_moves(answer: Answer, names: Mapping[str, str], resource: str) -> str:
     """Tabulate the routes that carry most of a resource."""
     routes = answer.routes[answer.routes["resource"] == resource]
     if routes.empty:
         return f"<p>The plan moves no {html.escape(resource)}.</p>"
     when = [format_day(first, short=True) if first == last else f"{format_day(first, short=True)} – {format_day(last, short=True)}"
             for first, last in zip(routes["first"].head(ROWS), routes["last"].head(ROWS))]
-    shown = routes.head(ROWS).assign(when=when)
+    shown = routes.head(ROWS).assign(when=when, **{end: routes[end].map(names) for end in ("origin", "destination")})
     headers = {"origin": "from", "destination": "to", "amount": "moved", "distance_km": "km", "when": "when"}
     rest = len(routes) - len(shown)
     more = f"<p class='note'>{rest} smaller routes carry {format_amount(float(routes['amount'].iloc[ROWS:].sum()))} more.</p>" if rest else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import pandas as pd
 
 from medlib import outlook, simulate, supply, tables
 from medlib.allocate import Problem, Rules, choose_forecast, pose_problem
+from medlib.explain import name_sites
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Question:
     sites: pd.DataFrame
     resources: pd.DataFrame
     synthetic: bool
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What sites are called, by identifier, which stands behind the name: maps have room for identifiers only."""
+        return {site: name if name == site else f"{name} ({site})" for site, name in name_sites(self.sites).items()}
 
 
 def read_question(workspace: str, forecaster: str = "best") -> Question:

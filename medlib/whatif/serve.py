@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,7 +23,6 @@ PAGE = "page"
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; form-action 'self'"
 #: Whatever a machine's own settings say. Voilà makes up a token at each start; given here, it would be seen in the list of processes.
 SETTINGS = ("--token", "--Voila.ip=127.0.0.1", "--ServerApp.allow_remote_access=False", "--VoilaConfiguration.file_allowlist=nothing",
-            f"--Voila.tornado_settings={{'headers': {{'Content-Security-Policy': \"{POLICY}\"}}}}",
             "--VoilaConfiguration.allow_template_override=NO", "--VoilaConfiguration.allow_theme_override=NO")
 #: Kernels are talked to by files; Windows has only ports.
 IPC = () if os.name == "nt" else ("--KernelManager.transport=ipc",)
@@ -68,6 +68,8 @@ def serve_page(workspace: str, options: Sequence[str] = ()) -> int:
         path = Path(place) / "what_if.ipynb"
         nbformat.write(notebook, path)
         command = [sys.executable, "-m", "voila", str(path), *SETTINGS, *IPC, *options]
+        # The folder that Voilà starts in is where it looks for settings first; one with a text in it fits into no option.
+        (Path(place) / "voila.json").write_text(json.dumps({"Voila": {"tornado_settings": {"headers": {"Content-Security-Policy": POLICY}}}}))
         with subprocess.Popen(command, cwd=place) as voila:
             signal.signal(signal.SIGTERM, lambda *_: voila.terminate())  # else it would go on alone
             while True:
