@@ -46,7 +46,7 @@ def page(tmp_path_factory):
              v4.new_code_cell("secret = 1", outputs=outputs), v4.new_markdown_cell("## Was"), v4.new_markdown_cell("## 病床")]
     nbformat.write(v4.new_notebook(cells=cells), folder / "notebooks" / "50_report.ipynb")
     manifest = {"run": "r", "status": "done", "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "seed": 1, "git_commit": "", "datasets": [], "ladder": {},
-                "notebooks": [{"name": "50_report", "status": "done", "seconds": 1.0}], "versions": {"python": "3"}, "parameters": {"horizon": 14}}
+                "notebooks": [{"name": "50_report", "status": "done", "seconds": 1.0}], "versions": {"python": "3"}, "parameters": {"horizon": 14, "dataset": "/home/somebody/wards"}}
     return write_page(folder, manifest)
 
 
@@ -56,6 +56,7 @@ def test_what_belongs_on_a_page_stays(page):
                   "data:image/svg+xml;base64,", '<a href="https://example.org/prose">the source</a>', "<code>code</code>", "<blockquote>", "<strong>two</strong>",
                   '<td class="number">', 'alt="Chart: Was"', '<a href="notebooks/50_report.ipynb">', "1 &lt; 2"):
         assert words in text, words
+    assert "somebody" not in text and "<td>wards</td>" in text, "of a folder the name is told, not whose it is"
     assert "secret = 1" not in text and 'href="https://example.org/data"' not in text and "told" in text
 
 

@@ -19,6 +19,9 @@ from medlib.schema import INPUTS
 
 __all__ = ["CACHE", "CATALOG", "Dataset", "GERMAN_STATES", "fetch", "hash_folder", "load_dataset", "locate_dataset"]
 
+#: Licence and notes of a user's own folder.
+OWN = "the user's own", "How these data were counted, and what they leave out, their owner knows."
+
 
 def _load_sample(entry: Dataset, seed: int) -> dict[str, pd.DataFrame]:
     return sample.make_network(seed)
@@ -65,7 +68,7 @@ def load_dataset(dataset: str, seed: int = 1) -> tuple[dict[str, pd.DataFrame], 
     # Without links, patients and units can move between all sites; the rules' distance limits them.
     tables.setdefault("links", sample.make_links(tables["sites"], longest_km=20_100.0))
     entry = Dataset(name=folder.name, title=f"Folder {folder.name}", what="", where="", span="", rows=0,
-                    licence="the user's own", attribution="The user's own data.", load=_load_sample)
+                    licence=OWN[0], attribution="The user's own data.", notes=OWN[1], load=_load_sample)
     return tables, _describe(tables, entry, hash_folder(folder), folder.name)
 
 
@@ -122,4 +125,4 @@ def _describe(tables: dict[str, pd.DataFrame], entry: Dataset, sha256: str, file
     return pd.DataFrame([{
         "dataset": entry.name, "title": entry.title, "file": file, "source": entry.url or file, "licence": entry.licence,
         "attribution": entry.attribution, "sha256": sha256, "rows": len(demand), "first_date": demand["date"].min(),
-        "last_date": demand["date"].max(), "synthetic": entry.synthetic, "notes": entry.notes or "None stated."}])
+        "last_date": demand["date"].max(), "synthetic": entry.synthetic, "notes": entry.notes}])

@@ -73,7 +73,7 @@ def _read_tables(workspace: str) -> Iterator[tuple[str, str]]:
     yield from (("medlib.recognise.working.SOURCES", piece) for piece in SOURCES)
     for name in ("title", "notes"):
         yield from ((f"medlib.catalog, {name}", getattr(entry, name)) for entry in catalog.CATALOG.values() if not entry.demand_only)
-    yield from (("medlib.catalog", word) for word in ("None stated.", "the user's own"))
+    yield from (("medlib.catalog", word) for word in catalog.OWN)
     read = lambda table, column: tables.read(table, workspace)[column].unique()
     for table, column in (("quality", "rule"), ("quality", "action"), ("resources", "unit"), ("moves", "what")):
         yield from ((f"table {table}, {column}", str(word)) for word in read(table, column))

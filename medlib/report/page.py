@@ -153,9 +153,11 @@ def _format_provenance(folder: Path, manifest: dict) -> str:
                     f"<td>{say('{seconds:.0f} s', seconds=row['seconds'])}</td></tr>" for row in manifest["notebooks"])
     same = say("The same code, parameters, data and package versions give the same tables on one kind of processor; on another, forests and networks may "
                "round otherwise.")
+    # A folder's whole path would tell readers whose machine it was.
+    parameters = {name: Path(str(value)).name if name == "dataset" else value for name, value in manifest["parameters"].items()}
     return (f'<h2 id="provenance">{say("Provenance")}</h2>'
             f"<p>{same}</p>"
-            + _format_table(say("Run"), facts) + _format_table(say("Data"), data) + _format_table(say("Parameters"), manifest["parameters"])
+            + _format_table(say("Run"), facts) + _format_table(say("Data"), data) + _format_table(say("Parameters"), parameters)
             + _format_table(say("Versions"), manifest["versions"])
             + f"<h3>{say('Executed notebooks')}</h3><table><tbody>{steps}</tbody></table>")
 
