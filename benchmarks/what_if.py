@@ -4,15 +4,19 @@ Run ``python benchmarks/what_if.py [--json F] [WORKSPACE ...]``; a workspace is 
 ``medlib run 40_allocate --dataset icu_germany --as-of 2021-11-20 -p horizon=14 --run-name germany``, then ``reports/germany/tables``.
 
 A move sets one control to a value drawn at random among all that it can take, the others being where earlier moves left them; after every ten the page is
-reset. A step is what an arrow key does: to the next value. What is measured is all that happens in the kernel: posing, solving, reading, drawing every picture. The browser
+reset. A step is what an arrow key does: to the next value. ``--pause 4`` looks at each answer for so many seconds, in which the page traces its curve and tries what may be
+asked next; without it the next move comes at once. What is measured is all that happens in the kernel: gathering, posing, solving, reading, drawing every picture. The browser
 adds transport and layout (``tests/test_what_if_page.py`` waits for it). ``scratch`` is the time that making and solving the same program anew takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +30,12 @@ def list_values(control) -> list:
     return list(np.round(np.arange(control.min, control.max + control.step / 2, control.step), 6))
 
 
-def move(page, control, value) -> float:
-    """Seconds until the page has answered a control."""
-    began = time.perf_counter()
-    control.value = value
+async def answer(page, change: Callable[[], None]) -> float:
+    """Seconds until the page has answered a change of its controls."""
+    began, before = time.perf_counter(), page.shown
+    change()
+    while page.shown is before and "class='error'" not in page.status.value:  # that no plan keeps all limits is an answer, too
+        await asyncio.sleep(0.001)
     return time.perf_counter() - began
 
 
@@ -44,7 +50,7 @@ def solve_anew(page) -> float:
     return time.perf_counter() - began
 
 
-def measure_page(workspace: str, moves: int, seed: int) -> pd.DataFrame:
+async def measure_page(workspace: str, moves: int, seed: int, pause: float) -> pd.DataFrame:
     """Milliseconds by control and kind of move."""
     from medlib.whatif.page import Page
     from medlib.whatif.question import read_question
@@ -56,7 +62,7 @@ def measure_page(workspace: str, moves: int, seed: int) -> pd.DataFrame:
     # Models for the other criteria and scenarios are made when they are first asked for; this counts as any other move.
     for number in range(moves * len(free)):
         if number % 10 == 0:
-            page.reset()
+            await answer(page, page.reset)
         name = free[random.integers(len(free))]
         control = page.controls[name]
         values = list_values(control)
@@ -68,7 +74,8 @@ def measure_page(workspace: str, moves: int, seed: int) -> pd.DataFrame:
             value = values[random.integers(len(values))]
         if value == control.value:
             continue
-        seconds = move(page, control, value)
+        await asyncio.sleep(pause)
+        seconds = await answer(page, partial(setattr, control, "value", value))
         slowest = max(page.seconds, key=page.seconds.get)
         rows.append((name, kind, seconds, solve_anew(page) if number % 20 == 0 else np.nan, slowest))
     return pd.DataFrame(rows, columns=["control", "kind", "seconds", "scratch", "slowest"])
@@ -96,11 +103,12 @@ def main() -> None:
     parser.add_argument("workspaces", nargs="*", default=["data/sample"])
     parser.add_argument("--moves", type=int, default=20, help="of each control, on average")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each move")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     told = {}
     for workspace in given.workspaces:
-        found = measure_page(workspace, given.moves, given.seed)
+        found = asyncio.run(measure_page(workspace, given.moves, given.seed, given.pause))
         table = summarise(found)
         print(f"{workspace}\n{table.to_string()}\n", flush=True)
         slow = found[(found["seconds"] > 0.3) & (found["kind"] != "open")]
