@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 from datetime import date
 from pathlib import Path
@@ -159,6 +160,7 @@ def check(folder: Annotated[Path, typer.Argument(help="Folder of CSV or Parquet 
     if problems.empty:
         print(f"{_tame(folder)} passes: " + ", ".join(f"{name} {len(frame):,} rows" for name, frame in tables.items()))
         print("\n".join(map(_tame, describe_tables(tables))))
+        print(f"Next: medlib report --dataset {shlex.quote(_tame(folder))} --as-of {tables['demand']['date'].max():%Y-%m-%d}")
         return
     print("\n".join(_list_problems(problems, len(problems) if whole else FEW)))
     print(f"{len(problems)} problem(s) in {_tame(folder)}; nothing was changed.")

@@ -49,7 +49,7 @@ def test_the_card_says_what_the_tables_say(tmp_path):
     assert rows["Beds"] == ["observed", "CC0", "2024-01-01 to 2024-03-31", "1,234"]
     assert rows["negative"] == ["treated as missing", "41"] and "doubled" not in rows
     assert rows["bed"] == ["random forest", "0.73", "81%", "77"]
-    assert rows["nothing moved"] == ["12", "9.50 to 16", "B"] and rows["plan with the full forecast"] == ["4.00", "– to 7.25", "A"]
+    assert rows["Do nothing"] == ["12", "9.50 to 16", "B"] and rows["Plan with full forecast"] == ["4.00", "– to 7.25", "A"]
     text = soup.get_text(" ")
     for words in ("Sites: 3. Resources: bed.", "filled in: 1 of 3", "Winter only.", "no medical device", "single patient"):
         assert words in text

@@ -102,17 +102,23 @@ def test_check_shows_a_few_of_what_one_mistake_makes_and_all_when_asked(ask, fol
 
 
 def test_check_notes_what_is_missing_where_all_is_well(ask, folder):
-    rest = ["sites: between 53.55 and 54.1 degrees north, 12.1 and 12.3 degrees east"]
-    assert ask("check", folder)[1].splitlines()[1:] == ["demand: daily, 2024-01-01 to 2024-03-03; no gaps", *rest]
+    *notes, last = ask("check", folder)[1].splitlines()[1:]
+    first, rest = notes[0], notes[1:]
+    assert first == "demand: daily, 2024-01-01 to 2024-03-03; no gaps" and last == f"Next: medlib report --dataset {folder} --as-of 2024-03-03"
+    bed = pd.read_csv(folder / "demand.csv").query("resource == 'bed'")["demand"].max()
+    assert any(line.startswith(f"bed: at one site up to {bed:g} needed and ") and line.endswith("in place or delivered in a day") for line in rest), rest
+    assert rest[-1] == "sites: latitude 53.55° N to 54.1° N, longitude 12.1° E to 12.3° E"
     (folder / "links.csv").unlink()
+    (folder / "stock.csv").write_text("site,resource,expires,arrives,units\nnorth,antibiotic,,,500\n")
     demand = folder / "demand.csv"
     lines = demand.read_text().splitlines()
     lines[5] = lines[5].rpartition(",")[0] + ","
     del lines[31:37], lines[20]  # all rows of a day, and one of another
     demand.write_text("\n".join(lines) + "\n")
     code, out, _ = ask("check", folder)
-    assert code == 0 and out.splitlines()[1:] == ["demand: daily, 2024-01-01 to 2024-03-03; 1 day missing, 1 row missing on other dates, 1 cell empty",
-                                                  *rest, "links not there: distances are computed from coordinates"]
+    assert code == 0 and out.splitlines()[1:] == [
+        "demand: daily, 2024-01-01 to 2024-03-03; 1 day missing, 1 row missing on other dates, 1 cell empty", *rest,
+        "stock: for `medlib allocate` only; a report does not read it", "links not there: distances are computed from coordinates", last]
 
 
 def test_tables_of_a_run_are_exported_locked_ones_with_the_key_only(ask, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The gate before a report, and secrets: what must not leave is found, named by place only, and nothing else stops a run."""
 
+import shlex
 import html
 import json
 import os
@@ -160,11 +161,13 @@ def test_a_locked_run_is_searched_too(tmp_path, monkeypatch):
 
 def test_what_is_told_has_ten_places_and_what_to_do():
     findings = [Finding(f"tables/x, column c, row {row}", "e-mail address") for row in range(13)]
-    lines = tell_findings(findings).splitlines()
+    lines = tell_findings(findings, "my run").splitlines()
     assert "13 place(s)" in lines[0] and lines[1:11] == [f"{finding.place}: e-mail address" for finding in findings[:10]]
-    assert lines[11] == "and 3 more places" and "--accept" in lines[12] and "medlib.privacy.cells" in lines[12]
-    assert "more places" not in tell_findings(findings[:10])
-    assert "--accept" not in tell_findings([Finding("run.json", "secret token")])
+    assert lines[11] == "and 3 more places" and "medlib.privacy.cells" in lines[12]
+    words = shlex.split(lines[13])
+    assert words[:5] == ["medlib", "run", "--resume", "--run-name", "my run"] and words[5:7] == ["--accept", findings[0].place]
+    assert "more places" not in tell_findings(findings[:10], "run")
+    assert "--accept" not in tell_findings([Finding("run.json", "secret token")], "run")
 
 
 def test_a_table_that_breaks_no_rule_of_the_contract_keeps_its_marks(tmp_path):

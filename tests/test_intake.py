@@ -153,8 +153,7 @@ CASES = {
     "not UTF-8": (replace("sites", "Central", "Zürich", encoding="latin-1"), "sites.csv", 3, "",
                   "centre,Zürich Hospital (made up),coast,53.85,12.30,210000", "0xfc"),
     "UTF-16": (rewrite("sites", str, encoding="utf-16"), "sites.csv", 1, "", "UTF-16 byte-order mark", "UTF-8"),
-    "UTF-8 byte-order mark": (rewrite("demand", str, encoding="utf-8-sig"), "demand.csv", 1, "", "byte-order mark",
-                              "without a byte-order mark; in Excel save as 'CSV (Comma delimited)'"),
+    "capital letter": (both(remove("links.csv"), create("Links.csv", b"origin")), "links.csv", None, "", "Links.csv", "this very name, in small letters"),
     "too many cells": (replace("sites", "North Hospital", "North, Hospital"), "sites.csv", 2, "", "7 cells", "6 cells"),
     "too few cells": (replace("links", ",76,1,3", ",76", 1), "links.csv", 6, "", "3 cells", "5 cells"),
     "open quote": (replace("sites", "South Hospital", '"South Hospital'), "sites.csv", 4, "", "", "quotes closed"),
@@ -338,11 +337,23 @@ def test_a_circle_is_reported_at_each_of_its_resources(folder):
     assert "nurse requires monitor requires nurse" in problems["expected"][0]
 
 
-def test_a_byte_order_mark_hides_no_other_problem(folder):
-    both(cell("sites", 2, "latitude", "-91"), rewrite("sites", str, encoding="utf-8-sig"))(folder)
+def test_a_byte_order_mark_is_no_problem_and_hides_none(folder):
+    rewrite("sites", str, encoding="utf-8-sig")(folder)
     tables, problems = intake.check_folder(folder)
-    assert problems["row"].tolist() == [1, 2] and problems["value"].tolist() == ["byte-order mark", "-91"]
-    assert "sites" not in tables and set(problems["file"]) == {"sites.csv"}
+    assert problems.empty and tables["sites"].columns[0] == "site"
+    cell("sites", 2, "latitude", "-91")(folder)
+    tables, problems = intake.check_folder(folder)
+    assert problems["row"].tolist() == [2] and problems["value"].tolist() == ["-91"] and "sites" not in tables
+
+
+def test_the_way_out_of_excels_semicolons_and_accents_is_one(folder, monkeypatch):
+    rewrite("sites", lambda text: text.replace("Central", "Zürich").replace(",", ";"), encoding="cp1252")(folder)
+    expected = intake.check_folder(folder)[1]["expected"]
+    told = expected[expected.str.contains("in Python")].iloc[0].rpartition("in Python, ")[2]
+    monkeypatch.chdir(folder)
+    exec(told, {"pandas": pd})
+    tables, problems = intake.check_folder(folder)
+    assert problems.empty and tables["sites"]["name"].str.contains("Zürich").any()
 
 
 @pytest.mark.parametrize("table, old", [("sites", "North"), ("sites", "north"), ("capacity", "north,bed")])

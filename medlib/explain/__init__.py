@@ -7,6 +7,7 @@ none (`conflicts`, by `elastic`); `probe` tries changes. Of models: forests (`mo
 from medlib.explain.prices import confirm_prices, describe_prices
 from medlib.explain.words import (
     OWN_RUNG,
+    choose_names,
     format_amount,
     format_date,
     format_list,
@@ -20,5 +21,5 @@ from medlib.explain.words import (
     warn_narrow,
 )
 
-__all__ = ["OWN_RUNG", "confirm_prices", "describe_prices", "format_amount", "format_date", "format_list", "format_table", "join_words", "name_dataset",
+__all__ = ["OWN_RUNG", "choose_names", "confirm_prices", "describe_prices", "format_amount", "format_date", "format_list", "format_table", "join_words", "name_dataset",
            "name_resource", "name_sites", "summarise_report", "tell_past", "warn_narrow"]

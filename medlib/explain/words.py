@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from medlib.errors import MedlibError
 from medlib.language import format_date, format_day, say
 from medlib.simulate import RUNGS
 
@@ -72,6 +73,28 @@ def name_resource(resource: str) -> str:
 def spell_resource(resource: str) -> str:
     """Spell a resource's identifier out in English."""
     return " ".join(word.upper() if word in ("icu", "ed", "or", "ct", "mri") else word for word in resource.split("_"))
+
+
+def choose_names(text: str, known: Iterable[str], what: str) -> list[str]:
+    """Read names with commas between them.
+
+    Raises
+    ------
+    MedlibError
+        One of them is not known.
+
+    Examples
+    --------
+    >>> choose_names("icu_bed, bed", ["bed", "icu_bed", "nurse"], "resources_shown")
+    ['icu_bed', 'bed']
+    >>> choose_names("ICU", ["bed", "icu_bed"], "resources_shown")
+    Traceback (most recent call last):
+    medlib.errors.MedlibError: resources_shown takes names out of bed, icu_bed; got ICU.
+    """
+    names, known = [name.strip() for name in text.split(",") if name.strip()], list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise MedlibError(f"{what} takes names out of {', '.join(known)}; got {', '.join(unknown)}.")
+    return names
 
 
 def name_sites(sites: pd.DataFrame) -> dict[str, str]:

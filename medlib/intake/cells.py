@@ -33,7 +33,7 @@ HINTS = {"picture": {"(?s:.+)": "in a CSV file written as Base64; a Parquet file
     "[0-9]{4}-[0-9]{2}-[0-9]{2}[t ].*": "without a time of day",
     "[0-9]{4}-?w[0-9]{1,2}(-?[0-9])?": "for a week, the date of its first day",
     r"[1-9][0-9]{4}(\.0*)?": "not a spreadsheet's day number",
-    "(?s:.+)": "such as 2021-12-31; no other way of writing a date"}}
+    "(?s:.+)": "such as 2021-12-31; no other way of writing a date (in Excel the cells' format yyyy-mm-dd)"}}
 
 
 #: What breaks lines, steers a terminal or turns the direction of writing: in a name it could only mislead.

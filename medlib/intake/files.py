@@ -20,9 +20,9 @@ from medlib.intake.sheets import format_csv, unguard
 SHOWN = 60
 #: Endings of files that may hold a table.
 TABLES = (".csv", ".parquet", ".txt", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
-AS_CSV = "in Excel save as 'CSV (Comma delimited)'"
+AS_CSV = "in Excel save as 'CSV UTF-8 (Comma delimited)'"
 #: Where the decimal sign is a comma, Excel writes semicolons whatever it is asked for.
-IN_PYTHON = 'in Python, pandas.read_csv("{file}", sep=";", decimal=",").to_csv("{file}", index=False)'
+IN_PYTHON = 'in Python, pandas.read_csv("{file}", sep=";", decimal=","{encoding}).to_csv("{file}", index=False)'
 #: Columns named where one is missing.
 MOST_COLUMNS = 8
 #: A picture takes four letters for three bytes, which is more than the csv module lets a cell hold.
@@ -36,7 +36,7 @@ class Source:
 
     `cells` stand as in the file and `bare` without blanks around them. The `torn` lines do not have one cell for every
     column; they are cut or filled up, lest the identifiers in them be missed elsewhere. `lost` says that some lines
-    could not be split at all, so that the identifiers in them are not known.
+    could not be split at all, so that the identifiers in them are not known, and `latin` that the text is no UTF-8.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Source:
     bare: pd.DataFrame = field(default_factory=pd.DataFrame)
     torn: set[int] = field(default_factory=set)
     lost: bool = False
+    latin: bool = False
     problems: list[tuple[int | None, str, str, str]] = field(default_factory=list)
 
     def add(self, line: int | None, column: str, value: str, expected: str) -> None:
@@ -109,8 +110,9 @@ def _find_file(names: list[str], name: str, optional: bool) -> Source:
         likely = {f"{Path(file).stem.lower()}.csv": file for file in names if file.lower().endswith(TABLES)}
         near = get_close_matches(source.file, likely, 1, 0.9 if optional else 0.7)
         if near or not optional:
-            hint = f"; if that writes semicolons, {IN_PYTHON.format(file=source.file)}" if near else ""
-            source.add(None, "", "".join(likely[file] for file in near),
+            found = "".join(likely[file] for file in near)
+            hint = f"; if that writes semicolons, {IN_PYTHON.format(file=source.file, encoding='')}" if near else ""
+            source.add(None, "", found, "a file of this very name, in small letters" if found.lower() == source.file else
                        f"a file of this name ({AS_CSV}), or {name}.parquet, to be there{hint}")
     return source
 
@@ -131,19 +133,18 @@ def _decode(source: Source, data: bytes) -> str:
         return data.decode("utf-16", errors="replace")
     if data.startswith(b"PK\x03\x04") or b"\0" in data:
         source.add(None, "", "", f"a text file, not a binary one; {AS_CSV}, or if that writes semicolons, "
-                                  f"{IN_PYTHON.format(file=source.file)}")
+                                  f"{IN_PYTHON.format(file=source.file, encoding='')}")
         return ""
-    if data.startswith(codecs.BOM_UTF8):
-        source.add(1, "", "byte-order mark", f"UTF-8 without a byte-order mark; {AS_CSV}, not as 'CSV UTF-8'")
-        data = data.removeprefix(codecs.BOM_UTF8)
+    data = data.removeprefix(codecs.BOM_UTF8)  # Excel marks UTF-8 by it
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        # Excel writes accents in Latin-1 or with a byte-order mark, so that a text editor has to help.
+        # Without being asked for UTF-8, Excel writes accents in Latin-1.
         line = len((data[:error.start] + b".").splitlines())
         source.add(line, "", data.splitlines()[line - 1].decode("latin-1"),
-                   f"text encoded as UTF-8; byte 0x{data[error.start]:02x} is not: it looks like Latin-1; open the "
-                   "file in a text editor and save it as UTF-8 without a byte-order mark")
+                   f"text encoded as UTF-8; byte 0x{data[error.start]:02x} is not: it looks like Latin-1; "
+                   f"{AS_CSV}, or in a text editor as UTF-8")
+        source.latin = True
         return data.decode("latin-1")
 
 
@@ -154,7 +155,8 @@ def _split(source: Source, text: str) -> dict[int, list[str]]:
     mark = max(DELIMITERS, key=lambda mark: len({cell.strip('" ').lower() for cell in head.split(mark)}
                                                 & schema.get_table(source.name).column.keys()))
     if mark != ",":
-        hint = f"; {IN_PYTHON.format(file=source.file)}" if mark == ";" else ""
+        encoding = ', encoding="cp1252"' if source.latin else ""
+        hint = f"; {IN_PYTHON.format(file=source.file, encoding=encoding)}" if mark == ";" else ""
         source.add(1, "", head, f"commas between the cells, not {DELIMITERS[mark]}{hint}")
     reader, rows, start = csv.reader(lines, delimiter=mark, strict=True), {}, 0
     while start < len(lines):

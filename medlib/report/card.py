@@ -15,14 +15,15 @@ from pathlib import Path
 import pandas as pd
 
 from medlib import tables
-from medlib.explain.words import name_dataset, name_sites
+from medlib.explain.words import name_dataset, name_resource, name_sites
 from medlib.language import say
 from medlib.report.gate import choose_threshold, is_public
+from medlib.simulate import RUNGS
 
 #: What a figure looks like, as it stands in a cell.
 FIGURE = re.compile(r"[\d,.]+%?|–")
-#: Words for the rungs of the ladder that a planner compares.
-RUNGS = {"none": "nothing moved", "reactive": "same-day rule", "stochastic": "plan with the full forecast"}
+#: Rungs of the ladder that a planner compares.
+COMPARED = ("none", "reactive", "stochastic")
 
 
 def format_card(folder: Path, manifest: dict) -> str:
@@ -57,7 +58,7 @@ def _describe_data(workspace: Path) -> str:
     body = _format_table((say("data"), say("kind"), say("licence"), say("span"), say("demand rows")), rows)
     if tables.has("sites", workspace) and tables.has("resources", workspace):
         body += _format_paragraph(say("Sites: {count}. Resources: {names}.", count=len(tables.read("sites", workspace)),
-                                      names=say(", ").join(map(say, tables.read("resources", workspace)["resource"]))))
+                                      names=say(", ").join(map(name_resource, tables.read("resources", workspace)["resource"]))))
     return body + _describe_quality(workspace)
 
 
@@ -80,7 +81,7 @@ def _describe_models(workspace: Path) -> str:
         return ""
     scores = tables.read("forecast_score", workspace)
     used = scores[scores["used"]].sort_values("resource")
-    rows = [(say(row.resource), say(row.model.replace("_", " ")), _format_number(row.relative_wis), f"{row.coverage_80:.0%}", f"{row.forecasts:,}")
+    rows = [(name_resource(row.resource), say(row.model.replace("_", " ")), _format_number(row.relative_wis), f"{row.coverage_80:.0%}", f"{row.forecasts:,}")
             for row in used.itertuples()]
     return (_format_table((say("resource"), say("best forecaster"), say("error against last week's values"),
                            say("outcomes within the 80 % interval"), say("forecasts judged")), rows)
@@ -103,7 +104,7 @@ def _describe_equity(workspace: Path) -> str:
     judged = tables.read("ladder_judged", workspace).set_index(["rung", "measure"])
     daily = tables.read("ladder_daily", workspace).groupby(["rung", "site"])["shortage"].sum()
     rows, names = [], name_sites(tables.read("sites", workspace))
-    for rung in (rung for rung in RUNGS if (rung, "worst_site") in judged.index and rung in daily.index):
+    for rung in (rung for rung in COMPARED if (rung, "worst_site") in judged.index and rung in daily.index):
         worst = judged.loc[(rung, "worst_site")]
         site = names[daily[rung].idxmax()] if daily[rung].max() > 0 else say("none is short")
         span = say("{low} to {high}", low=_format_number(worst["low"]), high=_format_number(worst["high"]))
@@ -121,11 +122,12 @@ def _describe_privacy(workspace: Path, manifest: dict) -> str:
         kind = say("Synthetic: nobody is in these data.") if synthetic else say("Published counts, as their publisher released them.")
     else:
         kind = say("A user's own folder: whether it may be used and shown, its owner must know.")
-    small = (say("Counts of people from 1 to {most} are not shown.", most=threshold - 1) if threshold > 1
+    accepted = manifest.get("accepted") or []
+    small = (say("Counts of people from 1 to {most} are shown where a person accepted it, below.", most=threshold - 1) if threshold > 1 and accepted
+             else say("Counts of people from 1 to {most} are not shown.", most=threshold - 1) if threshold > 1
              else say("Small counts of people are shown as they are."))
     body = _format_paragraph(say("{kind} {small} Before this page was written, tables, outputs and executed notebooks were searched for names, "
                                  "addresses and numbers of persons, dates about them and secrets.", kind=kind, small=small))
-    accepted = manifest.get("accepted") or []
     if accepted:
         places = "".join(f"<li>{escape(place)}</li>" for place in accepted)
         return body + _format_paragraph(say("Places where something was found that a person looked at and accepted:")) + f"<ul>{places}</ul>"

@@ -10,6 +10,7 @@ import base64
 import html
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from functools import cache
 from io import BytesIO
@@ -83,7 +84,7 @@ def check_release(folder: Path, manifest: dict, secrets: dict[str, str], home: P
     return [*_check_secrets(folder, secrets), *found]
 
 
-def tell_findings(findings: list[Finding]) -> str:
+def tell_findings(findings: list[Finding], run_name: str) -> str:
     """Say where something stands that must not leave, a line each place, and what to do; what stands there is not told."""
     lines = [f"{finding.place}: {finding.kind}" for finding in findings[:SHOWN]]
     if len(findings) > SHOWN:
@@ -91,8 +92,9 @@ def tell_findings(findings: list[Finding]) -> str:
     if any(finding.kind.startswith("secret ") for finding in findings):
         advice = "Print no secrets; those are never accepted."
     else:
-        advice = ("Suppress small counts (medlib.privacy.cells), take the column or text out, or, once you have looked at a place and found it "
-                  "harmless, resume with --accept and the place as it stands before the colon.")
+        places = " ".join(f"--accept {shlex.quote(finding.place)}" for finding in findings[:SHOWN])
+        advice = ("Suppress small counts (medlib.privacy.cells), or take the column or text out. Once you have looked at each place and found it harmless, go on "
+                  f"with\nmedlib run --resume --run-name {shlex.quote(run_name)} {places}")
     return "\n".join([f"The report was not written, for {len(findings)} place(s) may tell about people or hold a secret:", *lines, advice])
 
 

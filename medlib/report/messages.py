@@ -13,7 +13,6 @@ from medlib import catalog, tables
 from medlib.explain.words import spell_resource
 from medlib.forecast import FORECASTERS
 from medlib.recognise.working import SOURCES
-from medlib.report import card
 from medlib.report.page import HIDDEN, split_blocks
 from medlib.report.pipeline import NOTEBOOKS
 from medlib.report.run import REPORT
@@ -69,7 +68,6 @@ def _read_notebook(path: Path) -> Iterator[tuple[str, str]]:
 def _read_tables(workspace: str) -> Iterator[tuple[str, str]]:
     """Words of code that reach a report by way of constants and tables."""
     yield from (("medlib.simulate.RUNGS", name) for name in RUNGS.values())
-    yield from (("medlib.report.card.RUNGS", name) for name in card.RUNGS.values())
     yield from (("medlib.recognise.working.SOURCES", piece) for piece in SOURCES)
     for name in ("title", "notes"):
         yield from ((f"medlib.catalog, {name}", getattr(entry, name)) for entry in catalog.CATALOG.values() if not entry.demand_only)

@@ -241,7 +241,7 @@ def _run_chain(folder: Path, manifest: dict, chain: list[Notebook], progress: Pr
         write_manifest(folder, manifest)
     if chain[-1].name == REPORT:
         if findings := check_release(folder, manifest, secrets, home):
-            raise MedlibError(tell_findings(findings))
+            raise MedlibError(tell_findings(findings, manifest["run"]))
         write_page(folder, manifest | {"status": "done"})
     manifest |= {"status": "done", "seconds": round(before + time.monotonic() - started, 1)}
     write_manifest(folder, manifest)

@@ -133,7 +133,7 @@ def print_secret(folder: Path) -> str:
     missed += ["the error holds it"] if secret in str(error) else []
     found = gate.check_release(folder / "run", OWN | {"accepted": ["notebooks/90_own.ipynb"]}, values)
     missed += [] if any(finding.kind == "secret db_password" for finding in found) else ["the gate let its disguises pass"]
-    missed += ["the gate told it"] if secret in gate.tell_findings(found) or secret in mask(stored, values) else []
+    missed += ["the gate told it"] if secret in gate.tell_findings(found, "run") or secret in mask(stored, values) else []
     return "; ".join(missed)
 
 
