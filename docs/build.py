@@ -45,6 +45,8 @@ def gather_pages(source: Path, notebooks: list[Path]) -> None:
     heads = dict(zip(sections[::2], sections[1::2]))
     for head, text in heads.items():
         (source / _name_page(head)).write_text(f"# {head}\n{text}", encoding="utf-8")
+    anchors = {head.lower().replace(" ", "-"): _name_page(head) for head in heads}
+    introduction = re.sub(r"\]\(#([\w-]+)\)", lambda link: f"]({anchors[link[1]]})", introduction)
     listed = [head for names in CONTENTS.values() for head in names]
     groups = {caption: [_name_page(head) for head in names if head in heads] for caption, names in CONTENTS.items()}
     groups["How it works"] += [_name_page(head) for head in heads if head not in listed]
