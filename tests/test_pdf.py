@@ -57,6 +57,16 @@ def test_every_page_is_a4_filled_and_numbered(printed):
 
 
 @needs_browser
+def test_chinese_words_are_printed_in_a_font_that_has_them(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(v4.new_notebook(cells=[v4.new_markdown_cell("# 调配报告\n\n应急扩容在三处启用。")]), tmp_path / "notebooks" / "50_report.ipynb")
+    page = write_page(tmp_path, MANIFEST | {"parameters": {"language": "zh"}})
+    first = PdfReader(pdf.write_pdf(page)).pages[0]
+    described = [font.get_object().get("/FontDescriptor", {}) for font in first["/Resources"]["/Font"].values()]
+    assert any(re.search("NotoSans.*SC|CJK|SourceHan|WenQuanYi", str(font.get("/FontName"))) for font in described), "boxes stand in place of letters"
+
+
+@needs_browser
 def test_rows_are_whole_and_each_page_of_a_table_has_its_head(printed):
     texts = [page.extract_text() for page in printed.pages]
     for row in ROWS:

@@ -1,9 +1,12 @@
-"""A font for pictures with Chinese words, which matplotlib's own lacks."""
+"""A font with Chinese words, for pictures, as matplotlib's own lacks them, and for paper."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from medlib.errors import MedlibError
 
@@ -32,6 +35,29 @@ def find_font() -> str | Path:
             return family
     raise MedlibError("A Chinese report needs a font with Chinese characters for its pictures, and none was found; install one with "
                       "`pip install pylopdf-fonts-zh-cn`, or the system's package fonts-noto-cjk.")
+
+
+def lend_font(folder: Path) -> dict[str, str]:
+    """Let a program that is started find the package's font, too, where fontconfig says which there are.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where a file of settings is put; it has to stay as long as the program runs.
+
+    Returns
+    -------
+    dict of str to str
+        What the program's environment has to hold; nothing where the system's own fonts have to do.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    if sys.platform != "linux" or not found:
+        return {}
+    usual = os.environ.get("FONTCONFIG_FILE") or "/etc/fonts/fonts.conf"
+    settings = folder / "fonts.conf"
+    settings.write_text(f'<?xml version="1.0"?>\n<fontconfig><include ignore_missing="yes">{escape(usual)}</include>'
+                        f"<dir>{escape(str(Path(found.origin).parent))}</dir></fontconfig>\n", encoding="utf-8")
+    return {"FONTCONFIG_FILE": str(settings)}
 
 
 def use_font() -> str:

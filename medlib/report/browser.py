@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -44,7 +44,8 @@ def find_browser() -> str | None:
 
 
 @contextmanager
-def open_tab(page: Path | str, browser: str, *, width: int = 1280, height: int = 900, **settings: object) -> Iterator[Visit]:
+def open_tab(page: Path | str, browser: str, *, width: int = 1280, height: int = 900, environment: Mapping[str, str] | None = None,
+             **settings: object) -> Iterator[Visit]:
     """Open a page in a browser that is closed at the end.
 
     Parameters
@@ -55,6 +56,8 @@ def open_tab(page: Path | str, browser: str, *, width: int = 1280, height: int =
         What `find_browser` found.
     width, height : int
         Of the window, in pixels.
+    environment : mapping of str to str, optional
+        What the browser's environment holds besides this process's.
     **settings
         Further settings of playwright's ``new_context``, such as ``offline``.
 
@@ -66,7 +69,8 @@ def open_tab(page: Path | str, browser: str, *, width: int = 1280, height: int =
     address = page.absolute().as_uri() if isinstance(page, Path) else page
     with sync_playwright() as play:
         # The system's superuser, as in most containers, can't have Chromium's sandbox.
-        running = play.chromium.launch(executable_path=browser, args=["--disable-gpu"], chromium_sandbox=getattr(os, "geteuid", lambda: 1)() != 0)
+        running = play.chromium.launch(executable_path=browser, args=["--disable-gpu"], chromium_sandbox=getattr(os, "geteuid", lambda: 1)() != 0,
+                                       env={**os.environ, **(environment or {})})
         try:
             tab = running.new_context(viewport={"width": width, "height": height}, **settings).new_page()
             visit = Visit(tab, address)

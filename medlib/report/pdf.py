@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from medlib.errors import MedlibError
+from medlib.language.fonts import lend_font
 from medlib.report.browser import find_browser, open_tab
 from medlib.report.files import write_whole
 
@@ -47,7 +48,7 @@ def write_pdf(page: Path) -> Path:
         copy = Path(place) / page.name
         copy.write_text(BESIDE.sub(r"\1", page.read_text(encoding="utf-8")), encoding="utf-8")
         try:
-            with open_tab(copy, browser, offline=True, java_script_enabled=False) as visit:
+            with open_tab(copy, browser, environment=lend_font(Path(place)), offline=True, java_script_enabled=False) as visit:
                 printed = visit.tab.pdf(format="A4", margin=MARGINS, print_background=True, display_header_footer=True, header_template="<span></span>",
                                         footer_template=FOOTER, outline=True, tagged=True)
         except Error as error:

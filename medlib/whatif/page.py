@@ -102,7 +102,7 @@ class Page:
 
     def _lay_out(self) -> widgets.Box:
         posed, made = self.question.posed, self.controls
-        site = widgets.Dropdown(options=[(self.question.names[site], site) for site in posed.sites], description="site")
+        site = widgets.Dropdown(options=[(self.question.names[site], site) for site in posed.sites], description="site", layout={"width": "auto"})
         resource = widgets.Dropdown(options=posed.names, description="resource")
         factor = widgets.BoundedFloatText(1.0, min=0.0, max=10.0, step=0.05, description="×")
         add, clear = _press("Set exception", "of one site from the factors above"), _press("Remove exceptions", "all of them")
