@@ -384,6 +384,15 @@ def test_a_plain_log_has_a_line_for_a_start_a_notebook_and_an_end():
     assert lines[5] == "b FAILED: it failed; 3/10 done (2 kept), 1 failed, 0 at work, 6 waiting, about 90 s left"
 
 
+def test_a_run_that_moves_to_another_worker_is_told_to_start_again():
+    out = io.StringIO()
+    board = Board(1, 0, lambda: 2, Console(file=out, force_terminal=False))
+    for worker in ("w1", "w2"):
+        for cell in (0, 5, 5):
+            board.hear({"run": "a", "worker": worker, "notebook": "01_x", "position": 0, "notebooks": 3, "cell": cell, "cells": 5})
+    assert out.getvalue().splitlines() == ["a starts on w1", "a: 01_x done [1/3]", "a starts, as its worker was lost, again on w2", "a: 01_x done [1/3]"]
+
+
 def test_a_terminal_shows_each_worker_s_notebook_and_cell():
     out = io.StringIO()
     board = Board(2, 0, lambda: 1, Console(file=out, force_terminal=True, width=100))

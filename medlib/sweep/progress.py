@@ -75,13 +75,17 @@ class Board(AbstractContextManager):
     def hear(self, event: dict) -> None:
         """Take what a worker tells: run, worker, notebook, position, notebooks, cell, cells."""
         with self._lock:
-            begun = event["run"] not in self.events
+            before = self.events.get(event["run"])
+            moved = before is not None and before["worker"] != event["worker"]  # Dask gives what a lost worker did to another, by itself
+            begun = before is None or moved
+            if moved:
+                self._forget_notebooks(event["run"])
             self.events[event["run"]] = event
             ended = event["cell"] == event["cells"] and (event["run"], event["notebook"]) not in self._ended
             if ended:
                 self._ended.add((event["run"], event["notebook"]))
         if begun:
-            self._say(f"{event['run']} starts" + (f" on {event['worker']}" if event["worker"] else ""))
+            self._say(f"{event['run']} starts" + (", as its worker was lost, again" if moved else "") + (f" on {event['worker']}" if event["worker"] else ""))
         if ended and not begun:
             self._say(f"{event['run']}: {event['notebook']} done [{event['position'] + 1}/{event['notebooks']}]")
 
@@ -102,7 +106,10 @@ class Board(AbstractContextManager):
     def _forget(self, run: str) -> None:
         with self._lock:
             self.events.pop(run, None)
-            self._ended = {place for place in self._ended if place[0] != run}
+            self._forget_notebooks(run)
+
+    def _forget_notebooks(self, run: str) -> None:
+        self._ended = {place for place in self._ended if place[0] != run}
 
     def count(self) -> str:
         """Say how far the sweep is."""
