@@ -59,8 +59,9 @@ def _describe_places(sites: pd.DataFrame) -> list[str]:
 
 def _describe_sizes(demand: pd.DataFrame, capacity: pd.DataFrame) -> list[str]:
     """The largest demand and capacity of a site in one period: a slip by a factor of ten, or a stock in place of a delivery, shows there."""
+    spoken = SPOKEN[infer_period(demand["date"])[0]][1]
     most, there = (frame.groupby("resource")[column].max() for frame, column in ((demand, "demand"), (capacity, "capacity")))
-    return [f"{resource}: at one site up to {amount:,.10g} needed and {there[resource]:,.10g} in place or delivered in a {SPOKEN[infer_period(demand['date'])[0]][1]}"
+    return [f"{resource}: at one site up to {amount:,.10g} needed and {there[resource]:,.10g} in place or delivered in a {spoken}"
             for resource, amount in most.items() if resource in there]
 
 

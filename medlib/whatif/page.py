@@ -138,7 +138,8 @@ class Page:
     def set_exceptions(self, exceptions: dict[tuple[str, str], float]) -> None:
         """Let single sites' capacity be other than the resource's factor says."""
         self.exceptions = exceptions
-        rows = "".join(f"<li>{html.escape(self.question.names.get(site, site))}, {html.escape(resource)}: × {factor:g}</li>" for (site, resource), factor in exceptions.items())
+        named = ((self.question.names.get(site, site), resource, factor) for (site, resource), factor in exceptions.items())
+        rows = "".join(f"<li>{html.escape(site)}, {html.escape(resource)}: × {factor:g}</li>" for site, resource, factor in named)
         self.listed.value = f"<ul>{rows}</ul>" if rows else ""
         self._follow_change()
 
