@@ -34,8 +34,12 @@ async def answer(page, change: Callable[[], None]) -> float:
     """Seconds until the page has answered a change of its controls."""
     began, before = time.perf_counter(), page.shown
     change()
-    while page.shown is before and "class='error'" not in page.status.value:  # that no plan keeps all limits is an answer, too
+    while page.shown is before:
+        if "class='error'" in page.status.value:  # every state has a plan here
+            raise RuntimeError(page.status.value)
         await asyncio.sleep(0.001)
+    if page.shown.state != page.read_state():
+        raise RuntimeError(f"The page answered {page.shown.state}, and was asked {page.read_state()}.")
     return time.perf_counter() - began
 
 

@@ -1,6 +1,8 @@
 """The what-if page without a browser: states, warm models, the page's answers."""
 
+import asyncio
 from dataclasses import replace
+from threading import Event, Timer
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,10 @@ from medlib.allocate import Rules, face_plan, pose_problem, solve
 from medlib.allocate.equity import measure_gini
 from medlib.errors import MedlibError
 from medlib.whatif import Live, State, change_problem, read_factors, share_demand, solve_weighed
+from medlib.whatif.live import Stopped
 from medlib.whatif.page import Page
 from medlib.whatif.question import Question, read_question, restore_rules
+from medlib.whatif.race import Race
 
 LEVELS = np.array([0.1, 0.5, 0.9])
 
@@ -45,6 +49,20 @@ def solve_cold(state):
     return solve_weighed(posed, state, share_demand(QUESTION.posed)) if state.weighs else solve(posed)
 
 
+@pytest.fixture
+def late(monkeypatch):
+    """Lets no simplex that is raced begin before the event is set."""
+    begin, run = Event(), Race._run
+
+    def wait_and_run(self, highs):
+        assert not self.raced or begin.wait(60)
+        run(self, highs)
+
+    monkeypatch.setattr(Race, "_run", wait_and_run)
+    yield begin
+    begin.set()
+
+
 factor = st.sampled_from([0.0, 0.5, 0.8, 1.0, 1.25, 2.0])
 states = st.builds(
     lambda occupancy, day, site, factors, **rest: State(replace(UNTOUCHED.rules, planning_occupancy=occupancy, transfers_per_day=day,
@@ -60,6 +78,49 @@ states = st.builds(
 def test_every_state_has_the_minimum_of_a_cold_solve(state):
     answer = LIVE.answer(state)
     assert answer.minimum == pytest.approx(solve_cold(state).objective, rel=1e-6, abs=1e-5)
+
+
+@pytest.mark.parametrize("changed", [{"factors": (("", "bed", 0.8),)}, {"fairness": "gini", "fairness_weight": 0.3}])
+def test_where_simplex_is_late_the_interior_point_method_answers(late, changed):
+    live, state = Live(QUESTION.posed, LEVELS), replace(UNTOUCHED, **changed)
+    first, least = live.answer(state), solve_cold(state).objective
+    assert not first.vertex and first.minimum == pytest.approx(least, rel=1e-6)
+    late.set()
+    live.wait()
+    settled = live.answer(state)
+    assert settled.vertex and settled.minimum == pytest.approx(least, rel=1e-9) and settled.shortage == pytest.approx(first.shortage, abs=1e-4)
+
+
+def test_simplex_that_is_behind_is_stopped_by_the_next_question(late):
+    live, other = Live(QUESTION.posed, LEVELS), replace(UNTOUCHED, demand_factor=0.8)
+    assert not live.answer(replace(UNTOUCHED, demand_factor=1.25)).vertex
+    Timer(0.1, late.set).start()
+    answer = live.answer(other)
+    assert answer.vertex and answer.minimum == pytest.approx(solve_cold(other).objective, rel=1e-9)
+
+
+def test_who_is_told_to_stop_has_no_plan_and_can_go_on():
+    other, state = LIVE.make_other(), replace(UNTOUCHED, factors=(("", "nurse", 0.6),))
+    other.stop.set()
+    with pytest.raises(Stopped):
+        other.explore(state)
+    other.stop.clear()
+    assert other.answer(state).minimum == pytest.approx(solve_cold(state).objective, rel=1e-9)
+
+
+def test_page_shows_the_first_answer_and_then_the_plan_of_simplex(late):
+    async def look():
+        page = Page(QUESTION, "data/sample")
+        first = page.shown
+        assert not first.vertex and "ready" in page.status.value
+        late.set()
+        while page.shown is first:
+            await asyncio.sleep(0.01)
+        page.task.cancel()
+        return first, page.shown
+
+    first, settled = asyncio.run(asyncio.wait_for(look(), 60))
+    assert settled.vertex and settled.state == first.state and settled.minimum == pytest.approx(first.minimum, rel=1e-6)
 
 
 def test_shortage_without_the_plan_by_hand():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Event
 
 import highspy
 import numpy as np
@@ -13,8 +13,8 @@ import pandas as pd
 
 from medlib.allocate import Infeasible, Problem, StepModel, measure_gini
 from medlib.allocate.plan import NOISE
-from medlib.blocks import BlockHiGHS
 from medlib.errors import MedlibError
+from medlib.whatif.race import Race
 from medlib.whatif.state import FAIRNESS, State, change_problem
 from medlib.whatif.weigh import Weighing, share_demand
 
@@ -22,6 +22,10 @@ from medlib.whatif.weigh import Weighing, share_demand
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 #: States that are remembered, of each kind of model; and how much nearer than the last one a state has to be to start from it.
 MOST, NEARER = 300, 0.7
+
+
+class Stopped(MedlibError):
+    """A solve ended before it had a plan, because `Live.stop` was set; its model can go on."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Answer:
         Shape (I, R): expected unit-days short, without moves and surge, and with the plan.
     size : numpy.ndarray
         Shape (I,): as from `medlib.whatif.weigh.share_demand`.
+    vertex : bool
+        The simplex method's plan; otherwise one of as little cost that may have more and smaller moves.
     seconds : dict of str to float
         What took how long.
     """
@@ -54,6 +60,7 @@ class Answer:
     before: np.ndarray
     after: np.ndarray
     size: np.ndarray
+    vertex: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -99,6 +106,13 @@ class Live:
         The untouched problem, with all levels of the forecast.
     levels : array
         The levels of the demand forecast.
+    raced : bool, default True
+        An answer that the simplex method takes long for may come from an interior point method; see `medlib.whatif.race`.
+
+    Attributes
+    ----------
+    stop : threading.Event
+        While it is set, solves end without a plan (`Stopped`); for another thread that must get out of the way.
 
     Notes
     -----
@@ -107,16 +121,16 @@ class Live:
     number of surge beds open, such as levels, a changed occupancy makes a new model.
     """
 
-    def __init__(self, posed: Problem, levels: np.ndarray | pd.Series):
-        self.posed, self.levels, self.size = posed, np.unique(levels), share_demand(posed)
+    def __init__(self, posed: Problem, levels: np.ndarray | pd.Series, raced: bool = True):
+        self.raced, self.posed, self.levels, self.size = raced, posed, np.unique(levels), share_demand(posed)
         if posed.rules.integer:
             raise MedlibError("The page plans fractions, which are averages; got the rule integer, set it to False.")
         self.models: dict[tuple, Warm] = {}
-        self.memory = Memory()
+        self.memory, self.stop = Memory(), Event()
 
     def make_other(self) -> Live:
-        """Answer the same problem in models of its own, for another thread; what each learns about where to start from, both know."""
-        other = Live(self.posed, self.levels)
+        """Answer the same problem by simplex in models of its own, for another thread; what each learns about where to start from, both know."""
+        other = Live(self.posed, self.levels, raced=False)
         other.memory = self.memory
         return other
 
@@ -129,6 +143,9 @@ class Live:
             No plan keeps all limits, or a factor names what is not there.
         """
         clock = Clock()
+        self.stop.set()  # what nobody looks at any more takes no processor from what is asked for now
+        self.wait()
+        self.stop.clear()
         posed = change_problem(self.posed, self.levels, state)
         clock.tick("pose")
         warm, minimum = self._solve(posed, state)
@@ -140,9 +157,14 @@ class Live:
         moves[:, warm.model.movable] = warm.model.move.value
         if len(warm.model.drugs):
             moves[:, warm.model.drugs] = warm.model.batch.value.sum(axis=2)
-        answer = Answer(state, posed, minimum, moves, warm.count_surge(), still.read_short(), warm.read_short(), self.size, clock.seconds)
+        answer = Answer(state, posed, minimum, moves, warm.count_surge(), still.read_short(), warm.read_short(), self.size, warm.vertex, clock.seconds)
         clock.tick("read")
         return answer
+
+    def wait(self) -> None:
+        """Wait until simplex has its plans wherever the interior point method was there before it."""
+        for warm in list(self.models.values()):
+            warm.race.wait()
 
     def trace_point(self, state: State, weight: float) -> dict[str, float]:
         """Solve for a point of the state's frontier: weight, shortage (weighted unit-days), gini, worst_service (share)."""
@@ -163,10 +185,12 @@ class Live:
         if key not in self.models or len(posed.levels) and self.models[key].built != occupancy or not self.models[key].fits(posed):
             # With surge that can be opened wherever a state's factor may open it.
             full = posed if what == "idle" else replace(posed, surge=np.maximum(posed.surge, self.posed.surge))
-            self.models[key] = Warm(full, self.size if state.weighs else None, self.memory)
+            self.models[key] = Warm(full, self.size if state.weighs else None, self.memory, self.stop, self.raced and what == "plan")
         warm, plain = self.models[key], self.models.get((what, len(posed.weights), False))
         try:
-            return warm, warm.solve(posed, state, plain if plain is not warm and plain and plain.last is not None else None)
+            return warm, warm.solve(posed, state, plain if plain is not warm and plain and plain.vertex else None)
+        except Stopped:
+            raise
         except MedlibError:
             self.models.pop(key)  # a model that failed half-way holds a mixture
             raise
@@ -189,28 +213,6 @@ def measure_point(lack: np.ndarray, size: np.ndarray, posed: Problem) -> dict[st
     need = np.einsum("irt,r->i", posed.mean_demand, posed.at.weight)
     served = 1.0 - lack[need > 0] / need[need > 0]
     return {"shortage": float(lack.sum()), "gini": measure_gini(lack, size), "worst_service": float(served.min()) if len(served) else 1.0}
-
-
-class FromBasis(BlockHiGHS):
-    """HiGHS that starts from a basis.
-
-    Parameters
-    ----------
-    find_start : callable
-        Takes the live pieces of the model, and gives each piece's basis; None: that of the last solve, if there was one.
-    **options
-        As for `BlockHiGHS`.
-    """
-
-    def __init__(self, find_start: Callable[[list], list[highspy.HighsBasis] | None], **options):
-        super().__init__(**options)
-        self.find_start = find_start
-
-    def callSolver(self, lp) -> None:
-        """Hand over the basis, then run."""
-        for piece, basis in zip(lp.live, self.find_start(lp.live) or []):
-            piece.highs.setBasis(basis)
-        super().callSolver(lp)
 
 
 def extend_basis(live: list, known: list) -> list[highspy.HighsBasis]:
@@ -269,12 +271,18 @@ class Warm:
         Shape (I,): sizes of the sites; None: fairness cannot be weighed in it. Its rows tie all resources together, which without them are
         solved side by side.
     memory : Memory, optional
+    stop : threading.Event, optional
+        As for `medlib.whatif.race.Race`.
+    raced : bool
+        As for `Live`.
     """
 
-    def __init__(self, posed: Problem, size: np.ndarray | None = None, memory: Memory | None = None):
+    def __init__(self, posed: Problem, size: np.ndarray | None = None, memory: Memory | None = None, stop: Event | None = None, raced: bool = False):
         self.model, self.built = StepModel(posed), posed.rules.planning_occupancy
         self.weighing = None if size is None else Weighing(self.model, size)
         self.memory, self.last = memory or Memory(), None
+        self.race = Race(lambda live: None, stop or Event(), raced, msg=False, threads=1, solver="simplex",
+                         apart=None if self.weighing else "resource")
 
     def fits(self, posed: Problem) -> bool:
         """Another problem's figures are bounds and costs in this model; what fairness counts is summed up in rows, by slopes."""
@@ -301,13 +309,22 @@ class Warm:
         def find_start(live: list) -> list[highspy.HighsBasis] | None:
             return self.memory.find_nearest(kind, place, self.last) or (extend_basis(live, other.model.lp.live) if other and self.last is None else None)
 
-        model.lp.solve(FromBasis(find_start, msg=False, threads=1, solver="simplex", apart=None if self.weighing else "resource"))
+        self.race.find_start = find_start
+        model.lp.solve(self.race)
+        if model.lp.outcome == "Interrupted by user":
+            raise Stopped("The solver was told to stop, as its answer is not needed any more.")
         if model.lp.outcome != "Optimal":
             raise Infeasible(model) if model.lp.outcome == "Infeasible" else MedlibError(
                 f"The allocation has no optimal plan: HiGHS says {model.lp.outcome!r}; move the last control back.")
-        self.last = place
-        self.memory.keep(kind, place, [piece.highs.getBasis() for piece in model.lp.live])
+        self.last = place  # where simplex is on its way to, if it came second
+        if self.vertex:
+            self.memory.keep(kind, place, [piece.highs.getBasis() for piece in model.lp.live])
         return model.lp.minimum
+
+    @property
+    def vertex(self) -> bool:
+        """The last solve ended with a basis."""
+        return self.last is not None and not self.race.winner
 
     def read_short(self) -> np.ndarray:
         """Shape (I, R): expected unit-days short."""

@@ -171,6 +171,7 @@ class Page:
         if self.task and self.task is not _name_task():
             self.task.cancel()
         self.task = None
+        self.aside.stop.set()
 
     def show_answer(self) -> None:
         """Answer the controls' state and show it; an error in one sentence, beside the last answer."""
@@ -209,8 +210,12 @@ class Page:
         self.frontier.value = picture.draw_frontier(list(self.points.values()), here, answer.state.fairness, tracing)
 
     async def _trace_soon(self) -> None:
-        """Trace the frontier point by point; then try what may be asked next, so that the solver knows where to start from."""
+        """Settle a plan that is no vertex, trace the frontier, and try what may be asked next, so that the solver knows where to start from."""
         state = self.shown.state
+        if not self.shown.vertex:
+            await asyncio.to_thread(self.live.wait)
+            self.shown = self.live.answer(state)
+            self._draw()
         for weight in WEIGHTS:
             self.show_point(weight, await asyncio.to_thread(self._try_aside, self.aside.trace_point, state, weight))
         for near in self.list_neighbours():
@@ -219,6 +224,7 @@ class Page:
     def _try_aside(self, ask: Callable, *arguments: object) -> object:
         """What `ask` answers, or the error in its place; a thread that nobody waits for any more ends before the next begins."""
         with self.turn:
+            self.aside.stop.clear()
             try:
                 return ask(*arguments)
             except MedlibError as error:
@@ -237,10 +243,10 @@ class Page:
         self._draw_frontier(tracing=weight != WEIGHTS[-1])
 
     def list_neighbours(self) -> list[State]:
-        """States that one slider makes of the controls' state, five a slider."""
-        sliders = {name: control for name, control in self.controls.items() if isinstance(control, widgets.FloatSlider) and not control.disabled}
-        return [self.read_state(**{name: float(value)}) for name, slider in sliders.items() for value in np.linspace(slider.min, slider.max, 5)
-                if value != slider.value]
+        """States that one control makes of the controls' state: every choice, and five values of a slider."""
+        tried = {name: control.options if isinstance(control, widgets.Dropdown) else np.linspace(control.min, control.max, 5).tolist()
+                 for name, control in self.controls.items() if not control.disabled}
+        return [self.read_state(**{name: value}) for name, values in tried.items() for value in values if value != self.controls[name].value]
 
     def tell(self, words: str, kind: str) -> None:
         """Say what goes on, for screen readers too; kind: busy, ready, error."""
