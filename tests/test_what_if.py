@@ -1,6 +1,7 @@
 """The what-if page without a browser: states, warm models, the page's answers."""
 
 import asyncio
+import re
 from dataclasses import replace
 from threading import Event, Timer
 
@@ -189,6 +190,19 @@ def test_page_answers_its_controls():
     assert f"{page.shown.shortage:,.1f}" in page.sums.value and "ready" in page.status.value
     page.reset()
     assert page.read_state() == UNTOUCHED and page.shown.minimum == pytest.approx(solve(QUESTION.posed).objective, rel=1e-6)
+
+
+def test_bars_keep_their_scale_until_one_is_too_long():
+    page = Page(QUESTION, "data/sample")
+
+    def width():
+        return max(map(float, re.findall(r'<rect[^>]* width="([0-9.]+)"', page.short.value)))
+
+    assert width() == pytest.approx(210.0)
+    page.controls["demand_factor"].value = 0.9
+    assert width() == pytest.approx(210.0 * page.shown.before.sum(axis=0).max() / page.full, abs=0.1) and width() < 200
+    page.controls["demand_factor"].value = 1.2
+    assert width() == pytest.approx(105.0 * page.shown.before.sum(axis=0).max() / page.full, abs=0.1) and 105 < width() <= 210
 
 
 def test_page_tells_an_error_in_a_sentence():

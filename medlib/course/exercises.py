@@ -24,7 +24,8 @@ HIDDEN = {"solution", "check"}
 HEADING = re.compile(r"^#{1,6} *Task (\d+)\b(?: \((\w+)\))?", re.M)
 #: Said under the head of every generated notebook.
 HOW = ("**How** Put your answer in the place of each `...`. Add cells below a task as you like, but leave the headings. Save, then run the check in a "
-       "terminal; for a copy elsewhere, name its file: `medlib check-exercise {name} FILE`. The check gives hints, not answers.")
+       "terminal in the project's folder, where `medlib` is `.venv/bin/medlib` unless an environment is active; for a copy elsewhere, name its file: "
+       "`medlib check-exercise {name} FILE`. The check gives hints, not answers.")
 
 
 @dataclass(frozen=True)

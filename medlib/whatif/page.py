@@ -60,6 +60,8 @@ class Page:
         self.exceptions: dict[tuple[str, str], float] = {}
         self.points: dict[str, list[dict[str, float]]] = {}
         self.shown: Answer | None = None
+        #: Unit-days short of a bar of the whole width: the most that the untouched plan has, or would have.
+        self.full = 0.0
         self.seconds: dict[str, float] = {}
         self.saving: Saving | None = None
         #: Several controls are being set, and answered together.
@@ -196,7 +198,8 @@ class Page:
 
     def _draw(self) -> None:
         answer = self.shown
-        self.sums.value, self.short.value = picture.tell_sums(answer), picture.draw_shortage(answer)
+        self.full = self.full or max(1.0, *answer.before.sum(axis=0), *answer.after.sum(axis=0))
+        self.sums.value, self.short.value = picture.tell_sums(answer), picture.draw_shortage(answer, self.full)
         self._draw_moves()
         self._draw_frontier(tracing=True)
 

@@ -70,10 +70,20 @@ def shade(share: float) -> str:
     return "#" + "".join(f"{round(level):02x}" for level in ends[0] + share * (ends[1] - ends[0]))
 
 
-def draw_shortage(answer: Answer) -> str:
-    """Draw what each resource is short of, without the plan and with it, as pairs of bars."""
+def draw_shortage(answer: Answer, full: float) -> str:
+    """Draw what each resource is short of, without the plan and with it, as pairs of bars.
+
+    Parameters
+    ----------
+    answer : Answer
+    full : float
+        Unit-days short of a bar that takes the whole width, so that bars of one answer can be held against those of the next; twice, four times
+        and so on as much where the answer has more.
+    """
     names, before, after = answer.posed.names, answer.before.sum(axis=0), answer.after.sum(axis=0)
-    most, parts = max(before.max(), after.max(), 1e-9), []
+    most, parts = full, []
+    while max(before.max(), after.max()) > most:
+        most *= 2
     for number, name in enumerate(names):
         top = 6 + 44 * number
         parts.append(write(92, top + 18, name, "end"))
@@ -84,7 +94,7 @@ def draw_shortage(answer: Answer) -> str:
     words = "Unit-days short: " + "; ".join(f"{name} {format_amount(before[number])} without the plan, {format_amount(after[number])} with it"
                                             for number, name in enumerate(names)) + "."
     return (draw(380, 44 * len(names) + 6, words, parts) + f"<p class='note'>Expected unit-days short by resource: <b style='color:#666'>grey</b> without "
-            f"moves and surge, <b style='color:{BLUE}'>blue</b> with the plan.</p>")
+            f"moves and surge, <b style='color:{BLUE}'>blue</b> with the plan; a bar of the whole width is {format_amount(most)}.</p>")
 
 
 def draw_frontier(points: list[dict[str, float]], here: dict[str, float], criterion: str, tracing: bool) -> str:
