@@ -278,6 +278,8 @@ def test_check_tells_each_task(folder):
                                                       "Task 3 (hard): your cell stopped with ZeroDivisionError: division by zero (cell 5)"]
         assert [verdict.state for verdict in told] == ["right", "not yet", "stopped"]
     assert path.read_bytes() == before
+    unread = check_exercise("E98", answer(folder, ("total = ...", "total = 1\nif"), name="unread.ipynb"), folder=folder)
+    assert str(unread[0]) == "Task 1 (easy): your cell stopped with SyntaxError: invalid syntax (line 2) (cell 2)"
     assert [str(verdict) for verdict in check_exercise("E98", folder=folder)] == [f"Task {n} ({level}): not begun" for n, level in enumerate(LEVELS, 1)]
 
 

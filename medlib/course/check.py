@@ -153,7 +153,8 @@ def _tell(name: str, words: str) -> str:
 
 
 def _shorten(words: str) -> str:
-    line = " ".join(words.split())
+    # Python names the file of a cell that it could not read; a learner knows of none.
+    line = re.sub(r"\(\d+\.py, (line \d+)\)", r"(\1)", " ".join(words.split()))
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 

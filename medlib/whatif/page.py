@@ -246,10 +246,11 @@ class Page:
         self._draw_frontier(tracing=weight != WEIGHTS[-1])
 
     def list_neighbours(self) -> list[State]:
-        """States that one control makes of the controls' state: every choice, and five values of a slider."""
-        tried = {name: control.options if isinstance(control, widgets.Dropdown) else np.linspace(control.min, control.max, 5).tolist()
-                 for name, control in self.controls.items() if not control.disabled}
-        return [self.read_state(**{name: value}) for name, values in tried.items() for value in values if value != self.controls[name].value]
+        """States that one control makes of the controls' state: every choice, then five values of each slider."""
+        free = {name: control for name, control in self.controls.items() if not control.disabled}
+        tried = {name: control.options for name, control in free.items() if isinstance(control, widgets.Dropdown)}
+        tried |= {name: np.linspace(control.min, control.max, 5).tolist() for name, control in free.items() if name not in tried}
+        return [self.read_state(**{name: value}) for name, values in tried.items() for value in values if value != free[name].value]
 
     def tell(self, words: str, kind: str) -> None:
         """Say what goes on, for screen readers too; kind: busy, ready, error."""
