@@ -1,4 +1,4 @@
-"""The what-if page: what the controls say (`state`), models that answer at once (`live`, `weigh`), and the page itself (`page`)."""
+"""The what-if page: what the controls say (`state`), models that answer at once (`live`, `race`, `weigh`), and the page itself (`page`)."""
 
 from medlib.whatif.live import Answer, Live
 from medlib.whatif.state import FAIRNESS, SCENARIOS, State, change_problem, read_factors
