@@ -223,6 +223,7 @@ CASES = {
                                "north, antibiotic", "line 4 "),
     "unknown site": (cell("demand", 4, "site", "centr"), "demand.csv", 4, "site", "centr", "did you mean 'centre'"),
     "strange site": (cell("links", 7, "origin", "moon"), "links.csv", 7, "origin", "moon", "a site of sites.csv"),
+    "links of other sites": (rows("links", lambda lines: [lines[0], "alma,north,38,1,2"]), "links.csv", 2, "origin", "alma", "without links.csv, distances"),
     "letter case": (cell("demand", 4, "site", "CENTRE"), "demand.csv", 4, "site", "CENTRE", "did you mean 'centre'"),
     "blanks": (cell("demand", 4, "site", " centre"), "demand.csv", 4, "site", " centre", "no blanks"),
     "blank only": (cell("demand", 4, "site", "  "), "demand.csv", 4, "site", "  ", "a text"),
