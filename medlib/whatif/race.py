@@ -16,7 +16,6 @@ import highspy
 from medlib.blocks import BlockHiGHS
 from medlib.blocks.highs import Piece
 
-
 #: Seconds that simplex is given alone, as both together are slower where they share a core's caches.
 HEAD_START = 0.15
 
